@@ -1,0 +1,261 @@
+package journal
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+)
+
+// A checkpoint is a cache of a state, cut into persistent chunks: a chunk is named by the SHA-256
+// of its bytes, and what did not change since the last checkpoint has the same name and is not
+// written again. It may be dropped at any time; the entries remain the truth. Its format is this
+// package's own and carries FoldVersion: a reader that does not know the version folds from an
+// earlier checkpoint, or from entry 0.
+
+// Chunk is a piece of a checkpoint.
+type Chunk struct {
+	Name  Hash
+	Bytes []byte
+}
+
+type checkpointRecord struct {
+	Fold   int        `json:"fold"`
+	State  stateSave  `json:"state"`
+	Agents []Hash     `json:"agents"`
+	Tasks  []Hash     `json:"tasks"`
+	Marks  []markSave `json:"marks"`
+}
+
+// stateSave is a State without what is saved in chunks.
+type stateSave struct {
+	Run     RunID
+	Family  RunID
+	Parent  *Parent
+	Next    int64
+	Tip     Hash
+	Epoch   int64
+	Status  string
+	Why     string
+	Stop    string
+	Hold    bool
+	Spec    Ref
+	Goal    Ref
+	Model   string
+	Policy  Ref
+	Sandbox string
+	Base    Object
+	Root    Object
+	LeftOut int64
+	Limits  Limits
+	Usage   Usage
+	Mail    []Mail
+	Undone  int64
+	LastUS  int64
+}
+
+type markSave struct {
+	Seq    int64
+	State  Hash
+	Root   Object
+	Used   bool
+	Agents []Hash
+	Tasks  []Hash
+}
+
+type agentSave struct {
+	Agent  agentLine
+	Blocks []Hash // full blocks of the list
+	Tail   []Ref
+}
+
+// SaveCheckpoint cuts a state into chunks. The first chunk is the record, to be kept under the
+// state's seq; known says which of the others are stored already, and those are left out.
+func (s *State) SaveCheckpoint(known func(Hash) bool) (record []byte, chunks []Chunk) {
+	w := &chunkWriter{known: known, seen: map[Hash]bool{}}
+	rec := checkpointRecord{
+		Fold: FoldVersion,
+		State: stateSave{s.Run, s.Family, s.Parent, s.Next, s.Tip, s.Epoch, s.Status, s.Why, s.Stop, s.Hold, s.Spec, s.Goal,
+			s.Model, s.Policy, s.Sandbox, s.Base, s.Root, s.LeftOut, s.Limits, s.Usage, s.Mail, s.Undone, s.lastUS},
+		Agents: w.agents(s.agents),
+		Tasks:  w.tasks(s.tasks),
+	}
+	for _, m := range s.Marks {
+		rec.Marks = append(rec.Marks, markSave{m.Seq, m.State, m.Root, m.Used, w.agents(m.agents), w.tasks(m.tasks)})
+	}
+	return mustMarshal(rec), w.chunks
+}
+
+type chunkWriter struct {
+	known  func(Hash) bool
+	seen   map[Hash]bool
+	chunks []Chunk
+}
+
+func (w *chunkWriter) put(b []byte) Hash {
+	name := Hash(sha256.Sum256(b))
+	if !w.seen[name] {
+		w.seen[name] = true
+		if !w.known(name) {
+			w.chunks = append(w.chunks, Chunk{name, b})
+		}
+	}
+	return name
+}
+
+func (w *chunkWriter) agents(agents []*Agent) []Hash {
+	names := make([]Hash, len(agents))
+	for i, a := range agents {
+		save := agentSave{Tail: a.List.tail}
+		for _, block := range a.List.full {
+			save.Blocks = append(save.Blocks, w.put(block.bytes()))
+		}
+		if err := json.Unmarshal(a.line(), &save.Agent); err != nil {
+			panic("journal: read own agent line: " + err.Error())
+		}
+		names[i] = w.put(mustMarshal(save))
+	}
+	return names
+}
+
+func (w *chunkWriter) tasks(tasks []*Task) []Hash {
+	names := make([]Hash, len(tasks))
+	for i, t := range tasks {
+		names[i] = w.put(mustMarshal(t))
+	}
+	return names
+}
+
+// bytes are the references one after another, then the head.
+func (b *listBlock) bytes() []byte {
+	out := make([]byte, 0, (listChunk+1)*HashSize)
+	for _, r := range b.refs {
+		out = append(out, r[:]...)
+	}
+	return append(out, b.head[:]...)
+}
+
+// LoadCheckpoint makes the state again. get reads a chunk by name.
+func LoadCheckpoint(record []byte, get func(Hash) ([]byte, error)) (*State, error) {
+	var rec checkpointRecord
+	if err := json.Unmarshal(record, &rec); err != nil {
+		return nil, fmt.Errorf("load checkpoint: %w", err)
+	}
+	if rec.Fold != FoldVersion {
+		return nil, fmt.Errorf("load checkpoint: fold version %d, this tacho knows %d", rec.Fold, FoldVersion)
+	}
+	r := &chunkReader{get: get, blocks: map[Hash]*listBlock{}, agents: map[Hash]*Agent{}}
+	v := rec.State
+	s := &State{Run: v.Run, Family: v.Family, Parent: v.Parent, Next: v.Next, Tip: v.Tip, Epoch: v.Epoch, Status: v.Status,
+		Why: v.Why, Stop: v.Stop, Hold: v.Hold, Spec: v.Spec, Goal: v.Goal, Model: v.Model, Policy: v.Policy,
+		Sandbox: v.Sandbox, Base: v.Base, Root: v.Root, LeftOut: v.LeftOut, Limits: v.Limits, Usage: v.Usage,
+		Mail: v.Mail, Undone: v.Undone, lastUS: v.LastUS, index: map[string]int{}}
+	for _, a := range r.readAgents(rec.Agents) {
+		s.setAgent(a)
+	}
+	for _, t := range r.readTasks(rec.Tasks) {
+		s.setTask(t)
+	}
+	for _, m := range rec.Marks {
+		s.Marks = append(s.Marks, &Mark{m.Seq, m.State, m.Root, m.Used, r.readAgents(m.Agents), r.readTasks(m.Tasks)})
+	}
+	if r.err != nil {
+		return nil, fmt.Errorf("load checkpoint: %w", r.err)
+	}
+	return s, nil
+}
+
+// chunkReader keeps the first error; what it returns after one is not used. The agents of a
+// snapshot are mostly those of the state: what was read once is shared.
+type chunkReader struct {
+	get    func(Hash) ([]byte, error)
+	blocks map[Hash]*listBlock
+	agents map[Hash]*Agent
+	err    error
+}
+
+func (r *chunkReader) read(name Hash) []byte {
+	if r.err != nil {
+		return nil
+	}
+	b, err := r.get(name)
+	if err == nil && Hash(sha256.Sum256(b)) != name {
+		err = fmt.Errorf("chunk %s: its bytes have another hash", name)
+	}
+	if err != nil {
+		r.err = err
+		return nil
+	}
+	return b
+}
+
+func (r *chunkReader) decode(name Hash, into any) {
+	if b := r.read(name); r.err == nil {
+		r.err = json.Unmarshal(b, into)
+	}
+}
+
+func (r *chunkReader) readAgents(names []Hash) []*Agent {
+	agents := make([]*Agent, 0, len(names))
+	for _, name := range names {
+		if r.agents[name] == nil {
+			r.agents[name] = r.readAgent(name)
+		}
+		if r.err != nil {
+			return nil
+		}
+		agents = append(agents, r.agents[name])
+	}
+	return agents
+}
+
+func (r *chunkReader) readAgent(name Hash) *Agent {
+	var save agentSave
+	r.decode(name, &save)
+	l := save.Agent
+	list := List{tail: save.Tail, head: l.Head}
+	for _, block := range save.Blocks {
+		list.full = append(list.full, r.readBlock(block))
+	}
+	if r.err == nil && int64(list.Len()) != l.Length {
+		r.err = fmt.Errorf("agent %s: %d messages where %d are due", l.Path, list.Len(), l.Length)
+	}
+	return &Agent{Path: l.Path, Status: l.Status, Model: l.Model, Goal: l.Goal, Task: l.Task, Step: l.Step, List: list,
+		Intent: l.Intent, Asked: l.Asked, Attempt: l.Attempt, Answer: l.Answer, Finish: l.Finish, Want: l.Want,
+		Calls: l.Calls, Notes: l.Notes, Turn: l.Turn, Session: l.Session}
+}
+
+func (r *chunkReader) readBlock(name Hash) *listBlock {
+	if block := r.blocks[name]; block != nil {
+		return block
+	}
+	block := new(listBlock)
+	b := r.read(name)
+	if r.err == nil && len(b) != (listChunk+1)*HashSize {
+		r.err = fmt.Errorf("chunk %s: %d bytes are no list block", name, len(b))
+	}
+	if r.err != nil {
+		return block
+	}
+	for i := range block.refs {
+		copy(block.refs[i][:], b[i*HashSize:])
+	}
+	copy(block.head[:], b[listChunk*HashSize:])
+	r.blocks[name] = block
+	return block
+}
+
+func (r *chunkReader) readTasks(names []Hash) []*Task {
+	tasks := make([]*Task, 0, len(names))
+	for i, name := range names {
+		t := new(Task)
+		r.decode(name, t)
+		if r.err == nil && t.ID != int64(i+1) {
+			r.err = fmt.Errorf("task %d where %d is due", t.ID, i+1)
+		}
+		if r.err != nil {
+			return nil
+		}
+		tasks = append(tasks, t)
+	}
+	return tasks
+}

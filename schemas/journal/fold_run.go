@@ -1,0 +1,229 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+func (s *step) runStarted(b *RunStarted) error {
+	if err := s.checkParent(b); err != nil {
+		return err
+	}
+	s.Run, s.Family, s.Parent = s.entry.Run, b.Family, b.Parent
+	s.Status, s.Why, s.Stop, s.Hold = StatusRunning, "", "", false
+	s.Spec, s.Goal, s.Model, s.Policy, s.Sandbox = b.Spec, b.Goal, b.Model, b.Policy, b.Sandbox
+	s.Base, s.Root, s.LeftOut, s.Limits = b.Base, b.Root, b.LeftOut, b.Limits
+	// A fork has its own budgets and its own snapshots, as every run has.
+	s.Usage, s.Undone, s.Marks, s.from = Usage{}, 0, nil, nil
+	if b.Parent == nil {
+		s.setAgent(&Agent{Path: "/", Status: StatusRunning, Model: b.Model, Goal: b.Goal, Asked: -1})
+		return nil
+	}
+	return s.agent(func(a *Agent) error {
+		a.Status, a.Model, a.Goal, a.Turn = StatusRunning, b.Model, b.Goal, b.Turn
+		if !b.Turn.IsZero() {
+			dropOpenTurn(a)
+		}
+		if !b.Message.IsZero() {
+			a.Notes = append(a.Notes, b.Message)
+		}
+		return nil
+	})
+}
+
+// dropOpenTurn forgets an answer whose calls have not all ended, or that asked for none: the agent
+// stands again where the model would be asked.
+func dropOpenTurn(a *Agent) {
+	complete := a.Want > 0 && len(a.Calls) == int(a.Want) && allEnded(a.Calls)
+	if !complete {
+		a.Answer, a.Finish, a.Want, a.Calls = Ref{}, "", 0, nil
+	}
+}
+
+func (s *step) checkParent(b *RunStarted) error {
+	switch {
+	case b.Parent == nil && s.from != nil:
+		return errors.New("names no parent, but a parent's state was given")
+	case b.Parent == nil && b.Family != s.entry.Run:
+		return errors.New("names no parent, but is not its family's root run")
+	case b.Parent == nil:
+		return nil
+	case s.from == nil:
+		return errors.New("is a fork: its parent's state is needed to fold it")
+	case *b.Parent != *s.from:
+		return fmt.Errorf("names parent %s at %d (entry %s, state %s), but that is %s at %d (entry %s, state %s)",
+			b.Parent.Run, b.Parent.Seq, b.Parent.Entry, b.Parent.State, s.from.Run, s.from.Seq, s.from.Entry, s.from.State)
+	case b.Family != s.State.Family || b.Base != s.State.Base || b.Root != s.State.Root:
+		return errors.New("family, base or workspace root are not those of its parent")
+	}
+	return nil
+}
+
+func (s *step) runEnded(b *RunEnded) error {
+	if err := s.sameRoot(b.Root); err != nil {
+		return err
+	}
+	s.Status, s.Why = StatusEnded, b.Outcome
+	return nil
+}
+
+func (s *step) snapshot(b *Snapshot) error {
+	if err := s.sameRoot(b.Root); err != nil {
+		return err
+	}
+	s.LeftOut = b.LeftOut
+	mark := &Mark{s.entry.Seq, b.State, b.Root, false, slices.Clone(s.agents), slices.Clone(s.tasks)}
+	s.Marks = append(slices.Clone(s.Marks), mark)
+	if len(s.Marks) > maxMarks {
+		s.Marks = s.Marks[1:]
+	}
+	return nil
+}
+
+// rolledBack takes lists, tasks, sessions and workspace back to a snapshot, and forgets the later
+// ones. What was spent stays spent, steps go on counting, and agents that did not exist yet are
+// undone.
+func (s *step) rolledBack(b *RolledBack) error {
+	i := slices.IndexFunc(s.Marks, func(m *Mark) bool { return m.Seq == b.To && m.Root == b.Root })
+	if i < 0 {
+		return fmt.Errorf("rolls back to %d, which is no snapshot that is remembered", b.To)
+	}
+	mark := *s.Marks[i]
+	mark.Used = true
+	s.Marks = append(slices.Clone(s.Marks[:i]), &mark)
+	then := map[string]*Agent{}
+	for _, a := range mark.agents {
+		then[a.Path] = a
+	}
+	for _, now := range slices.Clone(s.agents) {
+		next := *now
+		if old := then[now.Path]; old != nil {
+			next = *old
+			next.Step, next.Attempt, next.Asked = now.Step, now.Attempt, -1
+			dropOpenTurn(&next)
+		} else {
+			next.Status, next.Asked, next.Calls = "undone", -1, nil
+		}
+		if now.Path == "/" {
+			next.Notes = append(slices.Clone(next.Notes), b.Message)
+		}
+		s.setAgent(&next)
+	}
+	s.restoreTasks(mark.tasks)
+	s.Root = b.Root
+	s.Undone++
+	return nil
+}
+
+func (s *step) restoreTasks(then []*Task) {
+	for i, now := range slices.Clone(s.tasks) {
+		next := *now
+		next.Status = "dropped"
+		if i < len(then) {
+			next = *then[i]
+		}
+		s.setTask(&next)
+	}
+}
+
+// recovered drops what a process that died had begun: the model is asked again, a call whose
+// effect was dropped is allowed again, a call in doubt is held.
+func (s *step) recovered(b *Recovered) error {
+	if s.entry.Epoch <= s.Epoch {
+		return fmt.Errorf("epoch %d is not above %d", s.entry.Epoch, s.Epoch)
+	}
+	lost := map[int64]bool{}
+	for _, seq := range b.Lost {
+		lost[seq] = true
+	}
+	for _, id := range slices.Concat(b.Doubt, b.Rerun) {
+		if _, c := s.Call(id); c == nil || c.Phase != CallIsStarted {
+			return fmt.Errorf("call %d was not started", id)
+		}
+	}
+	for _, old := range slices.Clone(s.agents) {
+		next := *old
+		next.Calls = slices.Clone(old.Calls)
+		if lost[old.Asked] {
+			delete(lost, old.Asked)
+			next.Asked = -1
+		}
+		for i := range next.Calls {
+			recoverCall(&next.Calls[i], b)
+		}
+		s.setAgent(&next)
+	}
+	return nil
+}
+
+func recoverCall(c *Call, b *Recovered) {
+	switch {
+	case slices.Contains(b.Doubt, c.ID):
+		c.Phase, c.Why, c.Approved = CallIsHeld, "doubt", false
+	case slices.Contains(b.Rerun, c.ID):
+		c.Phase = CallIsAllowed
+	}
+}
+
+func (s *step) taskChanged(b *TaskChanged) error {
+	if b.Task < 1 || b.Task > int64(len(s.tasks))+1 {
+		return fmt.Errorf("task %d where %d exist", b.Task, len(s.tasks))
+	}
+	next := Task{ID: b.Task, After: []int64{}}
+	if b.Task <= int64(len(s.tasks)) {
+		next = *s.tasks[b.Task-1]
+	}
+	next.Status = b.Status
+	if !b.Title.IsZero() {
+		next.Title = b.Title
+	}
+	if b.Agent != "" {
+		next.Agent = b.Agent
+	}
+	if b.After != nil {
+		next.After = b.After
+	}
+	if !b.Result.IsZero() {
+		next.Result = b.Result
+	}
+	s.setTask(&next)
+	return nil
+}
+
+func (s *step) agentSpawned(b *AgentSpawned) error {
+	if !ValidAgent(b.Path) || s.Agent(b.Path) != nil {
+		return fmt.Errorf("agent %.40q cannot be added", b.Path)
+	}
+	s.setAgent(&Agent{Path: b.Path, Status: StatusRunning, Model: b.Model, Goal: b.Goal, Task: b.Task, Asked: -1})
+	return nil
+}
+
+func (s *step) agentEnded(b *AgentEnded) error {
+	old := s.Agent(b.Path)
+	if old == nil || !old.Live() {
+		return fmt.Errorf("agent %.40q is not running", b.Path)
+	}
+	next := *old
+	next.Status = b.Outcome
+	s.setAgent(&next)
+	return nil
+}
+
+func (s *step) messageSent(b *MessageSent) error {
+	if s.Agent(b.To) == nil {
+		return fmt.Errorf("to %.40q, which does not exist", b.To)
+	}
+	s.Mail = append(slices.Clone(s.Mail), Mail{s.entry.Seq, s.entry.Agent, b.To, b.Body})
+	return nil
+}
+
+func (s *step) messageReceived(b *MessageReceived) error {
+	i := slices.IndexFunc(s.Mail, func(m Mail) bool { return m.Sent == b.Sent && m.To == s.entry.Agent })
+	if i < 0 {
+		return fmt.Errorf("no message %d waits for %s", b.Sent, s.entry.Agent)
+	}
+	body := s.Mail[i].Body
+	s.Mail = slices.Delete(slices.Clone(s.Mail), i, i+1)
+	return s.agent(func(a *Agent) error { a.Notes = append(a.Notes, body); return nil })
+}
