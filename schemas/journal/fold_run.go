@@ -20,6 +20,7 @@ func (s *step) runStarted(b *RunStarted) error {
 		s.setAgent(&Agent{Path: "/", Status: StatusRunning, Model: b.Model, Goal: b.Goal, Asked: -1})
 		return nil
 	}
+	s.inherit()
 	return s.agent(func(a *Agent) error {
 		a.Status, a.Model, a.Goal, a.Turn = StatusRunning, b.Model, b.Goal, b.Turn
 		if !b.Turn.IsZero() {
@@ -30,6 +31,27 @@ func (s *step) runStarted(b *RunStarted) error {
 		}
 		return nil
 	})
+}
+
+// inherit makes a parent's state one that a fork can go on from. Names that are seqs of the parent
+// would be taken for the fork's own: a request without an answer is asked anew, a call that has not
+// ended is proposed anew, one that has ended gets the id −1, and mail is numbered −1, −2, ….
+func (s *step) inherit() {
+	for _, old := range slices.Clone(s.agents) {
+		next := *old
+		next.Asked, next.Calls = -1, nil
+		for _, c := range old.Calls {
+			if c.Phase == CallIsEnded {
+				c.ID = -1
+				next.Calls = append(next.Calls, c)
+			}
+		}
+		s.setAgent(&next)
+	}
+	s.Mail = slices.Clone(s.Mail)
+	for i := range s.Mail {
+		s.Mail[i].Sent = int64(-1 - i)
+	}
 }
 
 // dropOpenTurn forgets an answer whose calls have not all ended, or that asked for none: the agent
