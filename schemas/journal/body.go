@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 )
 
 // Body is the struct of one kind.
@@ -55,32 +54,112 @@ func (n *Note) Kind() Kind { return n.Name }
 
 // Kinds returns an empty body of every kind but notes, in the order of the list in DESIGN.
 func Kinds() []Body {
-	return []Body{
-		&RunStarted{}, &RunEnded{}, &Intent{}, &ModelAsked{}, &ModelAnswered{},
-		&CallProposed{}, &CallDecided{}, &CallHeld{}, &CallApproved{}, &CallRefused{},
-		&CallExpired{}, &CallStarted{}, &CallEnded{}, &ContextCompacted{}, &TaskChanged{},
-		&AgentSpawned{}, &AgentEnded{}, &MessageSent{}, &MessageReceived{}, &WorkspaceTouched{},
-		&WorkspaceMerged{}, &Checkpoint{}, &Snapshot{}, &RolledBack{}, &Paused{}, &Resumed{},
-		&Stopped{}, &Recovered{}, &AlarmRaised{}, &PolicyChanged{}, &LimitChanged{},
+	kinds := kindNames()
+	bodies := make([]Body, len(kinds))
+	for i, kind := range kinds {
+		bodies[i] = emptyBody(kind)
 	}
+	return bodies
+}
+
+func kindNames() []Kind {
+	return []Kind{
+		KindRunStarted, KindRunEnded, KindIntent, KindModelAsked, KindModelAnswered, KindCallProposed,
+		KindCallDecided, KindCallHeld, KindCallApproved, KindCallRefused, KindCallExpired, KindCallStarted,
+		KindCallEnded, KindContextCompacted, KindTaskChanged, KindAgentSpawned, KindAgentEnded, KindMessageSent,
+		KindMessageReceived, KindWorkspaceTouched, KindWorkspaceMerged, KindCheckpoint, KindSnapshot, KindRolledBack,
+		KindPaused, KindResumed, KindStopped, KindRecovered, KindAlarmRaised, KindPolicyChanged, KindLimitChanged,
+	}
+}
+
+// emptyBody is nil for a kind that this tacho does not know.
+func emptyBody(kind Kind) Body {
+	switch kind {
+	case KindRunStarted:
+		return &RunStarted{}
+	case KindRunEnded:
+		return &RunEnded{}
+	case KindIntent:
+		return &Intent{}
+	case KindModelAsked:
+		return &ModelAsked{}
+	case KindModelAnswered:
+		return &ModelAnswered{}
+	case KindCallProposed:
+		return &CallProposed{}
+	case KindCallDecided:
+		return &CallDecided{}
+	case KindCallHeld:
+		return &CallHeld{}
+	case KindCallApproved:
+		return &CallApproved{}
+	case KindCallRefused:
+		return &CallRefused{}
+	case KindCallExpired:
+		return &CallExpired{}
+	case KindCallStarted:
+		return &CallStarted{}
+	case KindCallEnded:
+		return &CallEnded{}
+	case KindContextCompacted:
+		return &ContextCompacted{}
+	case KindTaskChanged:
+		return &TaskChanged{}
+	case KindAgentSpawned:
+		return &AgentSpawned{}
+	case KindAgentEnded:
+		return &AgentEnded{}
+	case KindMessageSent:
+		return &MessageSent{}
+	case KindMessageReceived:
+		return &MessageReceived{}
+	case KindWorkspaceTouched:
+		return &WorkspaceTouched{}
+	case KindWorkspaceMerged:
+		return &WorkspaceMerged{}
+	case KindCheckpoint:
+		return &Checkpoint{}
+	case KindSnapshot:
+		return &Snapshot{}
+	case KindRolledBack:
+		return &RolledBack{}
+	case KindPaused:
+		return &Paused{}
+	case KindResumed:
+		return &Resumed{}
+	case KindStopped:
+		return &Stopped{}
+	case KindRecovered:
+		return &Recovered{}
+	case KindAlarmRaised:
+		return &AlarmRaised{}
+	case KindPolicyChanged:
+		return &PolicyChanged{}
+	case KindLimitChanged:
+		return &LimitChanged{}
+	}
+	return nil
 }
 
 // ErrUnknownKind means that a newer tacho wrote the entry. It is kept and hashed; whoever folds
 // stops before it.
 var ErrUnknownKind = errors.New("unknown kind: written by a newer tacho")
 
+// isNote says whether k is of the kinds that anybody may add: the prefix and at least a letter.
+func isNote(k Kind) bool { return len(k) > len(NotePrefix) && k[:len(NotePrefix)] == NotePrefix }
+
 // EncodeBody writes a body in its one spelling.
 func EncodeBody(b Body) (json.RawMessage, error) {
-	var raw []byte
-	var err error
 	if note, ok := b.(*Note); ok {
-		if !strings.HasPrefix(string(note.Name), NotePrefix) {
+		if !isNote(note.Name) {
 			return nil, fmt.Errorf("encode body: %q does not begin with %q", note.Name, NotePrefix)
 		}
-		raw, err = marshal(note.Raw)
-	} else {
-		raw, err = marshal(b)
+		if err := checkCanonical(note.Raw); err != nil {
+			return nil, fmt.Errorf("encode body of %s: %w", note.Name, err)
+		}
+		return slices.Clone(note.Raw), nil
 	}
+	raw, err := marshal(oneSpelling(b))
 	if err != nil {
 		return nil, fmt.Errorf("encode body of %s: %w", b.Kind(), err)
 	}
@@ -89,7 +168,13 @@ func EncodeBody(b Body) (json.RawMessage, error) {
 
 // DecodeBody reads the body of an entry of this kind. Like Decode it accepts one spelling only.
 func DecodeBody(kind Kind, raw json.RawMessage) (Body, error) {
-	if strings.HasPrefix(string(kind), NotePrefix) {
+	if err := checkCanonical(raw); err != nil {
+		return nil, fmt.Errorf("decode body of %.60q: %w", kind, err)
+	}
+	if isNote(kind) {
+		if raw[0] != '{' {
+			return nil, fmt.Errorf("decode body of %.60q: not a JSON object", kind)
+		}
 		return &Note{kind, slices.Clone(raw)}, nil
 	}
 	body := emptyBody(kind)
@@ -99,26 +184,44 @@ func DecodeBody(kind Kind, raw json.RawMessage) (Body, error) {
 	if err := json.Unmarshal(raw, body); err != nil {
 		return nil, fmt.Errorf("decode body of %s: %w", kind, err)
 	}
-	again, err := marshal(body)
+	again, err := marshal(oneSpelling(body))
 	if err != nil {
 		return nil, fmt.Errorf("decode body of %s: %w", kind, err)
 	}
 	if !bytes.Equal(again, raw) {
 		return nil, fmt.Errorf("decode body of %s: %w", kind, errSpelling)
 	}
-	if err := checkNumbers(reflect.ValueOf(body).Elem()); err != nil {
-		return nil, fmt.Errorf("decode body of %s: %w", kind, err)
-	}
 	return body, nil
 }
 
-func emptyBody(kind Kind) Body {
-	for _, b := range Kinds() {
-		if b.Kind() == kind {
-			return b
+// oneSpelling returns a body in which a list that has no elements is written in one way: [] where
+// the list must stand, nothing where it may be left out. (An empty After means "none", an absent
+// one "as before": there the two differ.)
+func oneSpelling(b Body) Body {
+	switch b := b.(type) {
+	case *ModelAsked:
+		if b.New == nil {
+			next := *b
+			next.New = []Ref{}
+			return &next
 		}
+	case *ContextCompacted:
+		if b.New == nil {
+			next := *b
+			next.New = []Ref{}
+			return &next
+		}
+	case *Recovered:
+		return &Recovered{orNil(b.Doubt), orNil(b.Rerun), orNil(b.Lost)}
 	}
-	return nil
+	return b
+}
+
+func orNil(list []int64) []int64 {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 // Refs lists the content that a body names, in the order of its fields: only fields declared as
@@ -169,36 +272,6 @@ func collect[T interface {
 			}
 		}
 	}
-}
-
-// checkNumbers refuses integers that not every JSON reader can hold.
-func checkNumbers(v reflect.Value) error {
-	switch v.Kind() {
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if err := checkNumbers(v.Field(i)); err != nil {
-				return fmt.Errorf("%s: %w", strings.ToLower(v.Type().Field(i).Name), err)
-			}
-		}
-	case reflect.Pointer:
-		if !v.IsNil() {
-			return checkNumbers(v.Elem())
-		}
-	case reflect.Slice:
-		if v.IsNil() || v.Type().Elem().Kind() == reflect.Array {
-			return nil
-		}
-		for i := range v.Len() {
-			if err := checkNumbers(v.Index(i)); err != nil {
-				return err
-			}
-		}
-	case reflect.Int, reflect.Int64:
-		if n := v.Int(); n > MaxInt || n < -MaxInt {
-			return fmt.Errorf("%d is beyond ±(2^53−1)", n)
-		}
-	}
-	return nil
 }
 
 // Committed is a body that carries the commitment to the state before it. The writer of the

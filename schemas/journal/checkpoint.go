@@ -71,11 +71,11 @@ type agentSave struct {
 // SaveCheckpoint cuts a state into chunks. The first chunk is the record, to be kept under the
 // state's seq; known says which of the others are stored already, and those are left out.
 func (s *State) SaveCheckpoint(known func(Hash) bool) (record []byte, chunks []Chunk) {
-	w := &chunkWriter{known: known, seen: map[Hash]bool{}}
+	w := &chunkWriter{known: known, seen: map[Hash]bool{}, names: map[any]Hash{}}
 	rec := checkpointRecord{
 		Fold: FoldVersion,
 		State: stateSave{s.Run, s.Family, s.Parent, s.Next, s.Tip, s.Epoch, s.Status, s.Why, s.Stop, s.Hold, s.Spec, s.Goal,
-			s.Model, s.Policy, s.Sandbox, s.Base, s.Root, s.LeftOut, s.Limits, s.Usage, s.Mail, s.Undone, s.lastUS},
+			s.Model, s.Policy, s.Sandbox, s.Base, s.Root, s.LeftOut, s.Limits, s.Usage, orEmpty(s.Mail), s.Undone, s.lastUS},
 		Agents: w.agents(s.agents),
 		Tasks:  w.tasks(s.tasks),
 	}
@@ -85,34 +85,47 @@ func (s *State) SaveCheckpoint(known func(Hash) bool) (record []byte, chunks []C
 	return mustMarshal(rec), w.chunks
 }
 
+// chunkWriter collects chunks. The agents and tasks of a snapshot are mostly those of the state, the
+// very same pointers: each is encoded once.
 type chunkWriter struct {
 	known  func(Hash) bool
 	seen   map[Hash]bool
+	names  map[any]Hash // of an *Agent or *Task
 	chunks []Chunk
 }
 
 func (w *chunkWriter) put(b []byte) Hash {
 	name := Hash(sha256.Sum256(b))
-	if !w.seen[name] {
-		w.seen[name] = true
-		if !w.known(name) {
-			w.chunks = append(w.chunks, Chunk{name, b})
-		}
-	}
+	w.add(name, func() []byte { return b })
 	return name
+}
+
+// block does not make the bytes of a block that is stored already: a long list has many.
+func (w *chunkWriter) block(b *listBlock) Hash {
+	w.add(b.name, b.bytes)
+	return b.name
+}
+
+func (w *chunkWriter) add(name Hash, bytes func() []byte) {
+	if w.seen[name] {
+		return
+	}
+	w.seen[name] = true
+	if !w.known(name) {
+		w.chunks = append(w.chunks, Chunk{name, bytes()})
+	}
 }
 
 func (w *chunkWriter) agents(agents []*Agent) []Hash {
 	names := make([]Hash, len(agents))
 	for i, a := range agents {
-		save := agentSave{Tail: a.List.tail}
-		for _, block := range a.List.full {
-			save.Blocks = append(save.Blocks, w.put(block.bytes()))
-		}
-		if err := json.Unmarshal(a.line(), &save.Agent); err != nil {
-			panic("journal: read own agent line: " + err.Error())
-		}
-		names[i] = w.put(mustMarshal(save))
+		names[i] = w.once(a, func() any {
+			save := agentSave{Agent: a.line(), Blocks: []Hash{}, Tail: orEmpty(a.List.tail)}
+			for _, block := range a.List.full {
+				save.Blocks = append(save.Blocks, w.block(block))
+			}
+			return save
+		})
 	}
 	return names
 }
@@ -120,18 +133,19 @@ func (w *chunkWriter) agents(agents []*Agent) []Hash {
 func (w *chunkWriter) tasks(tasks []*Task) []Hash {
 	names := make([]Hash, len(tasks))
 	for i, t := range tasks {
-		names[i] = w.put(mustMarshal(t))
+		names[i] = w.once(t, func() any { return t })
 	}
 	return names
 }
 
-// bytes are the references one after another, then the head.
-func (b *listBlock) bytes() []byte {
-	out := make([]byte, 0, (listChunk+1)*HashSize)
-	for _, r := range b.refs {
-		out = append(out, r[:]...)
+// once puts what save gives, unless that was done for the same pointer.
+func (w *chunkWriter) once(pointer any, save func() any) Hash {
+	name, done := w.names[pointer]
+	if !done {
+		name = w.put(mustMarshal(save()))
+		w.names[pointer] = name
 	}
-	return append(out, b.head[:]...)
+	return name
 }
 
 // LoadCheckpoint makes the state again. get reads a chunk by name.
@@ -143,7 +157,7 @@ func LoadCheckpoint(record []byte, get func(Hash) ([]byte, error)) (*State, erro
 	if rec.Fold != FoldVersion {
 		return nil, fmt.Errorf("load checkpoint: fold version %d, this tacho knows %d", rec.Fold, FoldVersion)
 	}
-	r := &chunkReader{get: get, blocks: map[Hash]*listBlock{}, agents: map[Hash]*Agent{}}
+	r := &chunkReader{get: get, blocks: map[Hash]*listBlock{}, agents: map[Hash]*Agent{}, tasks: map[Hash]*Task{}}
 	v := rec.State
 	s := &State{Run: v.Run, Family: v.Family, Parent: v.Parent, Next: v.Next, Tip: v.Tip, Epoch: v.Epoch, Status: v.Status,
 		Why: v.Why, Stop: v.Stop, Hold: v.Hold, Spec: v.Spec, Goal: v.Goal, Model: v.Model, Policy: v.Policy,
@@ -164,12 +178,13 @@ func LoadCheckpoint(record []byte, get func(Hash) ([]byte, error)) (*State, erro
 	return s, nil
 }
 
-// chunkReader keeps the first error; what it returns after one is not used. The agents of a
-// snapshot are mostly those of the state: what was read once is shared.
+// chunkReader keeps the first error; what it returns after one is not used. The agents and tasks of
+// a snapshot are mostly those of the state: what was read once is shared.
 type chunkReader struct {
 	get    func(Hash) ([]byte, error)
 	blocks map[Hash]*listBlock
 	agents map[Hash]*Agent
+	tasks  map[Hash]*Task
 	err    error
 }
 
@@ -212,23 +227,41 @@ func (r *chunkReader) readAgent(name Hash) *Agent {
 	var save agentSave
 	r.decode(name, &save)
 	l := save.Agent
-	list := List{tail: save.Tail, head: l.Head}
-	for _, block := range save.Blocks {
-		list.full = append(list.full, r.readBlock(block))
-	}
-	if r.err == nil && int64(list.Len()) != l.Length {
-		r.err = fmt.Errorf("agent %s: %d messages where %d are due", l.Path, list.Len(), l.Length)
+	list := r.readList(save)
+	if r.err == nil && (list.Head() != l.Head || int64(list.Len()) != l.Length) {
+		r.err = fmt.Errorf("agent %.60s: list %s of %d where %s of %d is due", l.Path, list.Head(), list.Len(), l.Head, l.Length)
 	}
 	return &Agent{Path: l.Path, Status: l.Status, Model: l.Model, Goal: l.Goal, Task: l.Task, Step: l.Step, List: list,
 		Intent: l.Intent, Asked: l.Asked, Attempt: l.Attempt, Answer: l.Answer, Finish: l.Finish, Want: l.Want,
 		Calls: l.Calls, Notes: l.Notes, Turn: l.Turn, Session: l.Session}
 }
 
-func (r *chunkReader) readBlock(name Hash) *listBlock {
-	if block := r.blocks[name]; block != nil {
+// readList proves that the list's head is that of its references, for the state's hash covers the
+// head alone.
+func (r *chunkReader) readList(save agentSave) List {
+	var list List
+	if len(save.Tail) >= listChunk && r.err == nil {
+		r.err = fmt.Errorf("%d references where less than %d are due", len(save.Tail), listChunk)
+	}
+	for _, name := range save.Blocks {
+		block := r.readBlock(name, list.head)
+		if r.err != nil {
+			return List{}
+		}
+		list.full, list.head = append(list.full, block), block.head
+	}
+	if r.err != nil {
+		return List{}
+	}
+	return list.Append(save.Tail...)
+}
+
+// readBlock reads the block that follows a list with the head before.
+func (r *chunkReader) readBlock(name, before Hash) *listBlock {
+	if block := r.blocks[name]; block != nil && block.before == before {
 		return block
 	}
-	block := new(listBlock)
+	block := &listBlock{name: name, before: before}
 	b := r.read(name)
 	if r.err == nil && len(b) != (listChunk+1)*HashSize {
 		r.err = fmt.Errorf("chunk %s: %d bytes are no list block", name, len(b))
@@ -239,7 +272,10 @@ func (r *chunkReader) readBlock(name Hash) *listBlock {
 	for i := range block.refs {
 		copy(block.refs[i][:], b[i*HashSize:])
 	}
-	copy(block.head[:], b[listChunk*HashSize:])
+	block.head = chain(before, block.refs[:]...)
+	if Hash(b[listChunk*HashSize:]) != block.head {
+		r.err = fmt.Errorf("chunk %s: its head is not that of its references after %s", name, before)
+	}
 	r.blocks[name] = block
 	return block
 }
@@ -247,8 +283,12 @@ func (r *chunkReader) readBlock(name Hash) *listBlock {
 func (r *chunkReader) readTasks(names []Hash) []*Task {
 	tasks := make([]*Task, 0, len(names))
 	for i, name := range names {
-		t := new(Task)
-		r.decode(name, t)
+		t := r.tasks[name]
+		if t == nil {
+			t = new(Task)
+			r.decode(name, t)
+			r.tasks[name] = t
+		}
 		if r.err == nil && t.ID != int64(i+1) {
 			r.err = fmt.Errorf("task %d where %d is due", t.ID, i+1)
 		}

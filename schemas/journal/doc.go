@@ -14,10 +14,14 @@
 // The fields always stand in this order (the line is broken here for reading only). v is 1; run is
 // a UUIDv7 in lower case; seq counts from 0 without gaps, one sequence for all agents of the run;
 // epoch is the revision of the writer's lease, from 1, and never falls; time is UTC with nine
-// decimals; agent is "/" or a path of numbers; body is the struct of the kind (kinds.go), its
-// fields in the order declared there, fields tagged omitzero left out when zero; prev is the hash
-// of the entry before, "" for seq 0. Integers lie within ±(2^53−1); there are no other numbers.
-// Strings escape only what JSON demands, and U+2028 and U+2029.
+// decimals; agent is "/" or a path of numbers; kind is 1 to 64 of a–z 0–9 . _ -, the first a letter;
+// body is the struct of the kind (kinds.go), its fields in the order declared there, fields tagged
+// omitzero left out when zero; prev is the hash of the entry before, "" for seq 0.
+//
+// In every body, also that of a note or of a kind not known: integers lie within ±(2^53−1), and
+// there are no other numbers; a string escapes only what JSON demands, and U+2028 and U+2029, each in
+// its shortest way (\" \\ \b \f \n \r \t, else \u and four lower-case digits); no object has a key
+// twice; nothing is nested deeper than 64. A list that must stand is [] when empty, never null.
 //
 // There is one spelling: a line that would be encoded differently is refused. The bytes are made
 // once, and stored, shipped and exported unchanged.
@@ -45,7 +49,7 @@
 //
 // # What to read
 //
-// kinds.go: every kind. fold.go, fold_run.go, fold_turn.go, fold_call.go: what each does.
+// entry.go, canonical.go: the spelling. kinds.go: every kind. fold.go, fold_run.go, fold_turn.go, fold_call.go: what each does.
 // head.go: signed heads. directory.go: trees of files. checkpoint.go: the cache of a state.
 //
 // The package must never read a clock, a file or a global, must never re-encode what is stored, and

@@ -6,8 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -82,21 +82,8 @@ type Entry struct {
 	Prev    Hash            // hash of the entry before it; none for seq 0
 }
 
-// Hash is the hash of an entry: the RFC 6962 leaf hash of exactly the bytes written.
+// HashEntry is the hash of an entry: the RFC 6962 leaf hash of exactly the bytes written.
 func HashEntry(line []byte) Hash { return Hash(tlog.RecordHash(line)) }
-
-// wire fixes names and order of the fields. It is the definition of the format.
-type wire struct {
-	Version int             `json:"v"`
-	Run     RunID           `json:"run"`
-	Seq     int64           `json:"seq"`
-	Epoch   int64           `json:"epoch"`
-	Time    string          `json:"time"`
-	Agent   string          `json:"agent"`
-	Kind    Kind            `json:"kind"`
-	Body    json.RawMessage `json:"body"`
-	Prev    Hash            `json:"prev"`
-}
 
 // Encode writes an entry as one line of JSON without a line feed. It fails on what [Decode]
 // would refuse, so nothing unreadable is ever appended.
@@ -104,51 +91,131 @@ func Encode(e Entry) ([]byte, error) {
 	if err := e.check(); err != nil {
 		return nil, fmt.Errorf("encode entry %d: %w", e.Seq, err)
 	}
-	line, err := marshal(wire{e.Version, e.Run, e.Seq, e.Epoch, e.Time.UTC().Format(timeLayout), e.Agent, e.Kind, e.Body, e.Prev})
-	if err != nil {
-		return nil, fmt.Errorf("encode entry %d: %w", e.Seq, err)
-	}
+	line := e.append(make([]byte, 0, 384+len(e.Body)))
 	if len(line) > MaxEntry {
 		return nil, fmt.Errorf("encode entry %d: %d bytes, over the limit of %d", e.Seq, len(line), MaxEntry)
 	}
 	return line, nil
 }
 
+// append writes the line. It is written by hand because it is the definition of the format: no
+// library decides what is hashed.
+func (e Entry) append(b []byte) []byte {
+	b = strconv.AppendInt(append(b, `{"v":`...), int64(e.Version), 10)
+	b = append(append(b, `,"run":"`...), e.Run.String()...)
+	b = strconv.AppendInt(append(b, `","seq":`...), e.Seq, 10)
+	b = strconv.AppendInt(append(b, `,"epoch":`...), e.Epoch, 10)
+	b = e.Time.UTC().AppendFormat(append(b, `,"time":"`...), timeLayout)
+	b = append(append(b, `","agent":"`...), e.Agent...)
+	b = append(append(b, `","kind":"`...), e.Kind...)
+	b = append(append(b, `","body":`...), e.Body...)
+	b = append(append(b, `,"prev":"`...), hashText(e.Prev)...)
+	return append(b, `"}`...)
+}
+
 // Decode reads one line. It accepts only the bytes that Encode would write for the same values:
 // there is one spelling of an entry, so no reader can understand it differently.
-// The body is checked by [DecodeBody], which needs to know the kind.
+// Whether the body is one of its kind is checked by [DecodeBody]. The entry keeps nothing of line.
 func Decode(line []byte) (Entry, error) {
 	if len(line) > MaxEntry {
 		return Entry{}, fmt.Errorf("decode entry: %d bytes, over the limit of %d", len(line), MaxEntry)
 	}
-	if !utf8.Valid(line) {
-		return Entry{}, errors.New("decode entry: not UTF-8")
-	}
-	var w wire
-	if err := json.Unmarshal(line, &w); err != nil {
+	e, err := parseEntry(line)
+	if err != nil {
 		return Entry{}, fmt.Errorf("decode entry: %w", err)
 	}
-	at, err := time.Parse(timeLayout, w.Time)
-	if err != nil {
-		return Entry{}, fmt.Errorf("decode entry %d: %w", w.Seq, err)
-	}
-	e := Entry{w.Version, w.Run, w.Seq, w.Epoch, at, w.Agent, w.Kind, w.Body, w.Prev}
 	again, err := Encode(e)
 	if err != nil {
 		return Entry{}, fmt.Errorf("decode: %w", err)
 	}
 	if !bytes.Equal(again, line) {
-		return Entry{}, fmt.Errorf("decode entry %d: %w", w.Seq, errSpelling)
+		return Entry{}, fmt.Errorf("decode entry %d: %w", e.Seq, errSpelling)
 	}
 	return e, nil
 }
 
-var errSpelling = errors.New("not in canonical form (field order, spacing, escapes or doubled fields differ)")
+// parseEntry takes a line apart, and is strict only where it must be to do so.
+func parseEntry(line []byte) (Entry, error) {
+	f := fields{rest: line}
+	e := Entry{Version: int(f.integer(`{"v":`, ','))}
+	if f.err == nil && e.Version != Version {
+		return e, e.checkVersion()
+	}
+	run := f.text(`"run":"`)
+	e.Seq = f.integer(`,"seq":`, ',')
+	e.Epoch = f.integer(`"epoch":`, ',')
+	at := f.text(`"time":"`)
+	e.Agent = f.text(`,"agent":"`)
+	e.Kind = Kind(f.text(`,"kind":"`))
+	body, prev := f.tail(`,"body":`, `,"prev":"`, `"}`)
+	e.Body = bytes.Clone(body)
+	if f.err != nil {
+		return e, f.err
+	}
+	var err error
+	if e.Run, err = ParseRunID(run); err != nil {
+		return e, err
+	}
+	if e.Time, err = time.Parse(timeLayout, at); err != nil {
+		return e, fmt.Errorf("time %.60q: %w", at, err)
+	}
+	return e, e.Prev.UnmarshalText(prev)
+}
+
+// fields takes the fields of an entry from the left. After an error it gives nothing more.
+type fields struct {
+	rest []byte
+	err  error
+}
+
+// until takes what lies between the literal before and the byte after it.
+func (f *fields) until(before string, after byte) string {
+	if f.err != nil {
+		return ""
+	}
+	rest, ok := bytes.CutPrefix(f.rest, []byte(before))
+	end := bytes.IndexByte(rest, after)
+	if !ok || end < 0 {
+		f.err = fmt.Errorf("%w: want %s at %.20q", errSpelling, before, f.rest)
+		return ""
+	}
+	f.rest = rest[end+1:]
+	return string(rest[:end])
+}
+
+func (f *fields) text(before string) string { return f.until(before, '"') }
+
+func (f *fields) integer(before string, after byte) int64 {
+	digits := f.until(before, after)
+	if f.err != nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		f.err = fmt.Errorf("%w: %s%.24q is no integer", errSpelling, before, digits)
+	}
+	return n
+}
+
+// tail takes the last two fields from the right, as only there it is known where a body ends.
+func (f *fields) tail(first, second, end string) (body, last []byte) {
+	if f.err != nil {
+		return nil, nil
+	}
+	rest, ok := bytes.CutPrefix(f.rest, []byte(first))
+	rest, ended := bytes.CutSuffix(rest, []byte(end))
+	at := bytes.LastIndex(rest, []byte(second))
+	if !ok || !ended || at < 0 {
+		f.err = fmt.Errorf("%w: want %s…%s…%s after the kind", errSpelling, first, second, end)
+		return nil, nil
+	}
+	return rest[:at:at], rest[at+len(second):]
+}
 
 func (e Entry) check() error {
 	switch {
 	case e.Version != Version:
-		return fmt.Errorf("version %d: this tacho reads version %d; a newer one wrote this", e.Version, Version)
+		return e.checkVersion()
 	case e.Run.IsZero():
 		return errors.New("run id missing")
 	case e.Seq < 0 || e.Seq > MaxInt || e.Epoch < 1 || e.Epoch > MaxInt:
@@ -157,12 +224,35 @@ func (e Entry) check() error {
 		return fmt.Errorf("prev %q does not fit seq %d", e.Prev, e.Seq)
 	case !ValidAgent(e.Agent):
 		return fmt.Errorf("agent %.40q is not a path like /, /2 or /2/1", e.Agent)
-	case e.Kind == "":
-		return errors.New("kind missing")
-	case len(e.Body) < 2 || e.Body[0] != '{':
+	case !ValidKind(e.Kind):
+		return fmt.Errorf("kind %.60q is not lower-case letters, digits and . _ -", e.Kind)
+	case e.Time.UTC().Year() < 0 || e.Time.UTC().Year() > 9999:
+		return fmt.Errorf("time %s has no year of four digits", e.Time.UTC())
+	case len(e.Body) == 0 || e.Body[0] != '{':
 		return errors.New("body is not a JSON object")
 	}
+	if err := checkCanonical(e.Body); err != nil {
+		return fmt.Errorf("body: %w", err)
+	}
 	return nil
+}
+
+func (e Entry) checkVersion() error {
+	return fmt.Errorf("version %d: this tacho reads version %d; a newer one wrote this", e.Version, Version)
+}
+
+// ValidKind says whether k can be the kind of an entry, known or not: 1 to 64 of a–z 0–9 . _ -,
+// the first a letter.
+func ValidKind(k Kind) bool {
+	if len(k) == 0 || len(k) > 64 || k[0] < 'a' || k[0] > 'z' {
+		return false
+	}
+	for _, c := range []byte(k) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
 }
 
 // ValidAgent says whether path names an agent: "/" or numbers from 1 without leading zeros, each

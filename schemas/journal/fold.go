@@ -50,11 +50,12 @@ func (s *State) Fold(e Entry, body Body, hash Hash) error {
 		}
 	}
 	if _, ok := body.(*Note); !ok {
+		paused := s.Status == StatusPaused
 		step := &step{State: s, entry: e, hash: hash}
 		if err := step.fold(body); err != nil {
 			return err
 		}
-		s.passTime(e, body)
+		s.passTime(e, body, paused)
 		s.fresh = false
 	}
 	s.Next, s.Tip, s.Epoch = e.Seq+1, hash, e.Epoch
@@ -73,13 +74,13 @@ func (s *State) fits(e Entry) error {
 		return fmt.Errorf("%s at seq %d", e.Kind, e.Seq)
 	case e.Seq > 0 && e.Run != s.Run:
 		return fmt.Errorf("entry of run %s", e.Run)
+	case e.Seq == 0 && e.Agent != "/", e.Seq > 0 && s.Agent(e.Agent) == nil && !isNote(e.Kind):
+		return fmt.Errorf("agent %s does not exist", e.Agent)
 	case s.Status == StatusEnded && e.Seq > 0 && !isNote(e.Kind):
 		return errors.New("after the end of the run")
 	}
 	return nil
 }
-
-func isNote(k Kind) bool { return len(k) > len(NotePrefix) && k[:len(NotePrefix)] == NotePrefix }
 
 func (s *State) checkCommit(c Commit) error {
 	if c.Fold != FoldVersion {
@@ -93,13 +94,13 @@ func (s *State) checkCommit(c Commit) error {
 
 // passTime adds the time since the last entry to the active time, unless the run was paused, or
 // down (recovered), or was waiting for a person alone.
-func (s *State) passTime(e Entry, body Body) {
+func (s *State) passTime(e Entry, body Body, paused bool) {
 	now := e.Time.UnixMicro()
 	_, recovered := body.(*Recovered)
 	_, resumed := body.(*Resumed)
-	idle := e.Seq == 0 || recovered || resumed || s.waiting(body)
+	idle := e.Seq == 0 || paused || recovered || resumed || s.waiting(body)
 	if !idle && now > s.lastUS {
-		s.Usage.ActiveUS += now - s.lastUS
+		s.Usage.ActiveUS = min(s.Usage.ActiveUS+now-s.lastUS, MaxInt)
 	}
 	s.lastUS = max(s.lastUS, now)
 	if e.Seq == 0 || recovered {
@@ -176,6 +177,9 @@ func (s *step) fold(body Body) error {
 	case *PolicyChanged:
 		s.Policy = b.Policy
 	case *LimitChanged:
+		if err := b.Limits.check(); err != nil {
+			return err
+		}
 		s.Limits = b.Limits
 	default:
 		return ErrUnknownKind

@@ -72,6 +72,9 @@ func decided(c *Call, b *CallDecided) error {
 	default:
 		return fmt.Errorf("decision %.20q is none of allow, hold, deny", b.Decision)
 	}
+	if b.Errors < 0 || b.Errors > 0 && b.Decision != "deny" {
+		return fmt.Errorf("decision %s with %d policy errors, any of which means deny", b.Decision, b.Errors)
+	}
 	return c.move(to, func() {
 		c.Policy, c.Approved, c.Status, c.Why = b.Policy, false, "", ""
 		switch to {
@@ -91,6 +94,11 @@ func (s *step) callStarted(b *CallStarted) error {
 		if b.Attempt != c.Attempt+1 {
 			return fmt.Errorf("attempt %d after %d", b.Attempt, c.Attempt)
 		}
+		// Invariant: an approval holds for the policy and the workspace that the person saw.
+		if c.Approved && (c.Policy != s.Policy || c.Root != b.Root) {
+			return fmt.Errorf("call %d was approved under policy %s and root %s, which are not those of now: it is to be decided again",
+				c.ID, c.Policy, c.Root)
+		}
 		return c.move(CallIsStarted, func() { c.Attempt, c.Root = b.Attempt, b.Root }, CallIsAllowed)
 	})
 }
@@ -99,10 +107,19 @@ func (s *step) callEnded(b *CallEnded) error {
 	err := s.moveCall(b.Call, func(c *Call) error {
 		from := CallIsStarted
 		switch b.Status {
+		case "ok", "error", "timeout", "killed":
 		case "denied", "refused", "expired":
 			from = CallIsDenied
 		case "skipped":
 			from = CallIsHeld
+		default:
+			return fmt.Errorf("status %.20q is none that a call ends with", b.Status)
+		}
+		switch {
+		case from == CallIsDenied && c.Phase == from && c.Status != b.Status:
+			return fmt.Errorf("call %d was %s, not %s", c.ID, c.Status, b.Status)
+		case from != CallIsStarted && b.Root != s.Root:
+			return fmt.Errorf("call %d never started, but changed the workspace from %s to %s", c.ID, s.Root, b.Root)
 		}
 		return c.move(CallIsEnded, func() { c.Status, c.Message = b.Status, b.Message }, from)
 	})

@@ -4,10 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 func (s *step) runStarted(b *RunStarted) error {
 	if err := s.checkParent(b); err != nil {
+		return err
+	}
+	if err := b.Limits.check(); err != nil {
 		return err
 	}
 	s.Run, s.Family, s.Parent = s.entry.Run, b.Family, b.Parent
@@ -73,6 +77,8 @@ func (s *step) checkParent(b *RunStarted) error {
 		return nil
 	case s.from == nil:
 		return errors.New("is a fork: its parent's state is needed to fold it")
+	case s.entry.Run == s.from.Run:
+		return errors.New("is a fork of itself")
 	case *b.Parent != *s.from:
 		return fmt.Errorf("names parent %s at %d (entry %s, state %s), but that is %s at %d (entry %s, state %s)",
 			b.Parent.Run, b.Parent.Seq, b.Parent.Entry, b.Parent.State, s.from.Run, s.from.Seq, s.from.Entry, s.from.State)
@@ -86,8 +92,19 @@ func (s *step) runEnded(b *RunEnded) error {
 	if err := s.sameRoot(b.Root); err != nil {
 		return err
 	}
+	if err := checkOutcome(b.Outcome); err != nil {
+		return err
+	}
 	s.Status, s.Why = StatusEnded, b.Outcome
 	return nil
+}
+
+func checkOutcome(outcome string) error {
+	switch outcome {
+	case "done", "failed", "stopped":
+		return nil
+	}
+	return fmt.Errorf("outcome %.20q is none of done, failed, stopped", outcome)
 }
 
 func (s *step) snapshot(b *Snapshot) error {
@@ -155,26 +172,45 @@ func (s *step) recovered(b *Recovered) error {
 	if s.entry.Epoch <= s.Epoch {
 		return fmt.Errorf("epoch %d is not above %d", s.entry.Epoch, s.Epoch)
 	}
-	lost := map[int64]bool{}
-	for _, seq := range b.Lost {
-		lost[seq] = true
-	}
-	for _, id := range slices.Concat(b.Doubt, b.Rerun) {
-		if _, c := s.Call(id); c == nil || c.Phase != CallIsStarted {
-			return fmt.Errorf("call %d was not started", id)
-		}
+	if err := s.checkRecovered(b); err != nil {
+		return err
 	}
 	for _, old := range slices.Clone(s.agents) {
 		next := *old
 		next.Calls = slices.Clone(old.Calls)
-		if lost[old.Asked] {
-			delete(lost, old.Asked)
-			next.Asked = -1
-		}
+		next.Asked = -1
 		for i := range next.Calls {
 			recoverCall(&next.Calls[i], b)
 		}
 		s.setAgent(&next)
+	}
+	return nil
+}
+
+// checkRecovered demands that the entry names exactly what was under way: what it left out would
+// wait for ever, or run a second time without anybody being asked.
+func (s *step) checkRecovered(b *Recovered) error {
+	var asked, started []int64
+	for _, a := range s.agents {
+		if a.Asked >= 0 {
+			asked = append(asked, a.Asked)
+		}
+		for _, c := range a.Calls {
+			if c.Phase == CallIsStarted {
+				started = append(started, c.ID)
+			}
+		}
+	}
+	named := slices.Concat(b.Doubt, b.Rerun)
+	lost := slices.Clone(b.Lost)
+	for _, list := range [][]int64{asked, started, named, lost} {
+		slices.Sort(list)
+	}
+	switch {
+	case !slices.Equal(named, started):
+		return fmt.Errorf("names the calls %d in doubt or run again, but %d were started", named, started)
+	case !slices.Equal(lost, asked):
+		return fmt.Errorf("names the questions %d lost, but %d were without an answer", lost, asked)
 	}
 	return nil
 }
@@ -214,17 +250,28 @@ func (s *step) taskChanged(b *TaskChanged) error {
 }
 
 func (s *step) agentSpawned(b *AgentSpawned) error {
-	if !ValidAgent(b.Path) || s.Agent(b.Path) != nil {
-		return fmt.Errorf("agent %.40q cannot be added", b.Path)
+	if !ValidAgent(b.Path) || s.Agent(b.Path) != nil || parentPath(b.Path) != s.entry.Agent {
+		return fmt.Errorf("agent %.40q cannot be added by %s", b.Path, s.entry.Agent)
 	}
 	s.setAgent(&Agent{Path: b.Path, Status: StatusRunning, Model: b.Model, Goal: b.Goal, Task: b.Task, Asked: -1})
 	return nil
+}
+
+// parentPath is the path of the agent above: "/" for "/2", "/2" for "/2/1", "" for "/".
+func parentPath(path string) string {
+	if path == "/" {
+		return ""
+	}
+	return path[:max(strings.LastIndexByte(path, '/'), 1)]
 }
 
 func (s *step) agentEnded(b *AgentEnded) error {
 	old := s.Agent(b.Path)
 	if old == nil || !old.Live() {
 		return fmt.Errorf("agent %.40q is not running", b.Path)
+	}
+	if err := checkOutcome(b.Outcome); err != nil {
+		return err
 	}
 	next := *old
 	next.Status = b.Outcome

@@ -14,6 +14,10 @@ func modelAsked(a *Agent, b *ModelAsked, seq int64) error {
 		return fmt.Errorf("keeps %d of %d messages", b.Kept, a.List.Len())
 	case !allEnded(a.Calls):
 		return fmt.Errorf("agent %s has a call that has not ended", a.Path)
+	case !a.Live():
+		return fmt.Errorf("agent %s is %s", a.Path, a.Status)
+	case !(b.Step == a.Step+1 && b.Attempt == 1) && !(b.Step == a.Step && b.Attempt == a.Attempt+1):
+		return fmt.Errorf("attempt %d of step %d after attempt %d of step %d", b.Attempt, b.Step, a.Attempt, a.Step)
 	}
 	list := a.List.Keep(int(b.Kept)).Append(b.New...)
 	if list.Head() != b.Head || int64(list.Len()) != b.Length {
@@ -29,9 +33,13 @@ func allEnded(calls []Call) bool {
 }
 
 func (s *step) modelAnswered(b *ModelAnswered) error {
-	err := s.agent(func(a *Agent) error {
-		if b.Status != "lost" && a.Asked != b.Asked {
-			return fmt.Errorf("answers %d, but agent %s waits for %d", b.Asked, a.Path, a.Asked)
+	usage, err := s.Usage.charge(b)
+	if err != nil {
+		return err
+	}
+	err = s.agent(func(a *Agent) error {
+		if err := answers(a, b); err != nil {
+			return err
 		}
 		if a.Asked == b.Asked {
 			a.Asked = -1
@@ -47,27 +55,63 @@ func (s *step) modelAnswered(b *ModelAnswered) error {
 	if err != nil {
 		return err
 	}
-	s.charge(b)
+	s.Usage = usage
+	return nil
+}
+
+// answers says whether the agent waits for this answer. A lost attempt is charged after recovered
+// has taken the question back, so there the agent need not wait for it any more.
+func answers(a *Agent, b *ModelAnswered) error {
+	switch b.Status {
+	case "ok", "given":
+		switch {
+		case b.Message.IsZero() || b.Calls < 0:
+			return fmt.Errorf("answer without a message, or with %d calls", b.Calls)
+		case b.Status == "given" && b.Message != a.Turn:
+			return fmt.Errorf("gives the turn %s where the fork set %q", b.Message, a.Turn)
+		}
+	case "failed", "lost":
+	default:
+		return fmt.Errorf("status %.20q is none of ok, given, failed, lost", b.Status)
+	}
+	if b.Asked < 0 || b.Status != "lost" && a.Asked != b.Asked {
+		return fmt.Errorf("answers %d, but agent %s waits for %d", b.Asked, a.Path, a.Asked)
+	}
 	return nil
 }
 
 // charge adds what an answer cost. An attempt that failed or was lost has cost something too.
-func (s *step) charge(b *ModelAnswered) {
+func (u Usage) charge(b *ModelAnswered) (Usage, error) {
 	if b.Status == "ok" || b.Status == "given" {
-		s.Usage.Steps++
+		u.Steps++
 	}
-	t := &s.Usage.Tokens
-	t.Input += b.Tokens.Input
-	t.Cached += b.Tokens.Cached
-	t.Output += b.Tokens.Output
-	t.Reasoning += b.Tokens.Reasoning
-	if b.Estimated {
-		s.Usage.Estimated += b.Tokens.Input + b.Tokens.Output
-	}
-	s.Usage.CostNUSD += b.CostNUSD
 	if !b.Priced && b.Status != "given" {
-		s.Usage.Unpriced++
+		u.Unpriced++
 	}
+	var estimated int64
+	if b.Estimated {
+		estimated = b.Tokens.Input + b.Tokens.Output
+	}
+	for _, sum := range []struct {
+		of   *int64
+		more int64
+	}{
+		{&u.Tokens.Input, b.Tokens.Input}, {&u.Tokens.Cached, b.Tokens.Cached}, {&u.Tokens.Output, b.Tokens.Output},
+		{&u.Tokens.Reasoning, b.Tokens.Reasoning}, {&u.Estimated, estimated}, {&u.CostNUSD, b.CostNUSD},
+	} {
+		if sum.more < 0 || sum.more > MaxInt-*sum.of {
+			return u, fmt.Errorf("charges %d where %d were spent", sum.more, *sum.of)
+		}
+		*sum.of += sum.more
+	}
+	return u, nil
+}
+
+func (l Limits) check() error {
+	if min(l.Steps, l.Tokens, l.CostNUSD, l.Seconds) < 0 {
+		return fmt.Errorf("limits %+v: less than none", l)
+	}
+	return nil
 }
 
 // compacted replaces the middle of a list.

@@ -1,10 +1,11 @@
 package journal
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"strings"
+	"slices"
 )
 
 // HashSize is the number of bytes of every hash in a journal (SHA-256).
@@ -38,37 +39,44 @@ func (h Hash) Short() string   { return hex.EncodeToString(h[:6]) }
 func (r Ref) Short() string    { return hex.EncodeToString(r[:6]) }
 func (o Object) Short() string { return hex.EncodeToString(o[:6]) }
 
-func (h Hash) MarshalText() ([]byte, error)   { return []byte(hashText(h)), nil }
-func (r Ref) MarshalText() ([]byte, error)    { return []byte(hashText(r)), nil }
-func (o Object) MarshalText() ([]byte, error) { return []byte(hashText(o)), nil }
+func (h Hash) MarshalText() ([]byte, error)   { return appendHash(nil, h), nil }
+func (r Ref) MarshalText() ([]byte, error)    { return appendHash(nil, r), nil }
+func (o Object) MarshalText() ([]byte, error) { return appendHash(nil, o), nil }
 
 func (h *Hash) UnmarshalText(b []byte) error   { return parseHash((*[HashSize]byte)(h), b) }
 func (r *Ref) UnmarshalText(b []byte) error    { return parseHash((*[HashSize]byte)(r), b) }
 func (o *Object) UnmarshalText(b []byte) error { return parseHash((*[HashSize]byte)(o), b) }
 
-func hashText(h [HashSize]byte) string {
+const hashLen = len(hashPrefix) + 2*HashSize
+
+func hashText(h [HashSize]byte) string { return string(appendHash(nil, h)) }
+
+func appendHash(b []byte, h [HashSize]byte) []byte {
 	if h == [HashSize]byte{} {
-		return ""
+		return b
 	}
-	return hashPrefix + hex.EncodeToString(h[:])
+	b = append(slices.Grow(b, hashLen), hashPrefix...)
+	return hex.AppendEncode(b, h[:])
 }
 
 // parseHash accepts exactly what hashText writes, so that a hash has one spelling.
-func parseHash(into *[HashSize]byte, b []byte) error {
-	text := string(b)
-	if text == "" {
+func parseHash(into *[HashSize]byte, text []byte) error {
+	if len(text) == 0 {
 		*into = [HashSize]byte{}
 		return nil
 	}
-	digits, ok := strings.CutPrefix(text, hashPrefix)
-	if !ok || len(digits) != 2*HashSize || strings.ToLower(digits) != digits {
+	digits, ok := bytes.CutPrefix(text, []byte(hashPrefix))
+	if !ok || len(digits) != 2*HashSize || bytes.ContainsAny(digits, "ABCDEF") {
 		return fmt.Errorf("parse hash %.80q: want %q and %d lower-case hex digits", text, hashPrefix, 2*HashSize)
 	}
-	raw, err := hex.DecodeString(digits)
-	if err != nil {
+	var h [HashSize]byte
+	if _, err := hex.Decode(h[:], digits); err != nil {
 		return fmt.Errorf("parse hash %.80q: %w", text, err)
 	}
-	copy(into[:], raw)
+	if h == [HashSize]byte{} {
+		return fmt.Errorf("parse hash %.80q: none is written %q", text, "")
+	}
+	*into = h
 	return nil
 }
 

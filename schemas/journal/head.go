@@ -35,6 +35,10 @@ func (h TreeHead) Origin() string { return h.Domain + "/run/" + h.Run.String() }
 //	— <key name> <base64 signature>
 func SignHead(h TreeHead, signers ...note.Signer) ([]byte, error) {
 	text := fmt.Sprintf("%s\n%d\n%s\nstate %s\n", h.Origin(), h.Size, base64.StdEncoding.EncodeToString(h.Root[:]), h.State)
+	// What OpenHead would refuse or read otherwise (a line feed in the domain, no state) is not signed.
+	if again, err := parseHead(text); err != nil || again != h {
+		return nil, fmt.Errorf("sign head of run %s at %d: %w", h.Run, h.Size, errors.Join(err, errHeadText))
+	}
 	signed, err := note.Sign(&note.Note{Text: text}, signers...)
 	if err != nil {
 		return nil, fmt.Errorf("sign head of run %s at %d: %w", h.Run, h.Size, err)
@@ -59,6 +63,8 @@ func OpenHead(signed []byte, known note.Verifiers) (TreeHead, *note.Note, error)
 	}
 	return h, n, nil
 }
+
+var errHeadText = errors.New("its fields do not make a head")
 
 func parseHead(text string) (TreeHead, error) {
 	lines := strings.Split(text, "\n")

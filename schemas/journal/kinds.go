@@ -305,7 +305,7 @@ type RolledBack struct {
 }
 
 // Paused stops every agent before its next model request or call. Why: asked, fork, budget,
-// quota, alarm.
+// quota, alarm, model (it gives no answer).
 type Paused struct {
 	Why string `json:"why"`
 	By  Ref    `json:"by,omitzero"`

@@ -22,8 +22,25 @@ type List struct {
 }
 
 type listBlock struct {
-	refs [listChunk]Ref
-	head Hash // of the list up to and including this block
+	refs   [listChunk]Ref
+	before Hash // head of the list up to this block
+	head   Hash // of the list up to and including it
+	name   Hash // of the chunk that it is in a checkpoint
+}
+
+func newListBlock(before Hash, refs [listChunk]Ref, head Hash) *listBlock {
+	b := &listBlock{refs: refs, before: before, head: head}
+	b.name = Hash(sha256.Sum256(b.bytes()))
+	return b
+}
+
+// bytes are the references one after another, then the head.
+func (b *listBlock) bytes() []byte {
+	out := make([]byte, 0, (listChunk+1)*HashSize)
+	for _, r := range b.refs {
+		out = append(out, r[:]...)
+	}
+	return append(out, b.head[:]...)
 }
 
 func (l List) Len() int   { return len(l.full)*listChunk + len(l.tail) }
@@ -53,7 +70,7 @@ func (l List) Append(refs ...Ref) List {
 		next.head = chain(next.head, r)
 		next.tail = append(next.tail, r)
 		if len(next.tail) == listChunk {
-			next.full = append(next.full, &listBlock{[listChunk]Ref(next.tail), next.head})
+			next.full = append(next.full, newListBlock(lastHead(next.full), [listChunk]Ref(next.tail), next.head))
 			next.tail = next.tail[:0:0]
 		}
 	}
@@ -66,17 +83,27 @@ func (l List) Keep(n int) List {
 		return l
 	}
 	blocks := n / listChunk
-	kept := List{full: slices.Clip(l.full[:blocks])}
-	if blocks > 0 {
-		kept.head = l.full[blocks-1].head
-	}
+	kept := List{full: slices.Clip(l.full[:blocks]), head: lastHead(l.full[:blocks])}
 	return kept.Append(l.Refs(blocks*listChunk, n)...)
 }
 
-func chain(head Hash, r Ref) Hash {
-	h := sha256.New()
-	h.Write([]byte("tacho-list-v1\n"))
-	h.Write(head[:])
-	h.Write(r[:])
-	return Hash(h.Sum(nil))
+// lastHead is the head of a list that ends with these blocks.
+func lastHead(blocks []*listBlock) Hash {
+	if len(blocks) == 0 {
+		return Hash{}
+	}
+	return blocks[len(blocks)-1].head
+}
+
+// chain is the head after the references, where head was the one before them.
+func chain(head Hash, refs ...Ref) Hash {
+	const domain = "tacho-list-v1\n"
+	var link [len(domain) + 2*HashSize]byte
+	copy(link[:], domain)
+	for _, r := range refs {
+		copy(link[len(domain):], head[:])
+		copy(link[len(domain)+HashSize:], r[:])
+		head = sha256.Sum256(link[:])
+	}
+	return head
 }

@@ -94,9 +94,9 @@ type agentLine struct {
 	Session Ref    `json:"session"`
 }
 
-func (a *Agent) line() []byte {
-	return mustMarshal(agentLine{a.Path, a.Status, a.Model, a.Goal, a.Task, a.Step, a.List.Head(), int64(a.List.Len()),
-		a.Intent, a.Asked, a.Attempt, a.Answer, a.Finish, a.Want, orEmpty(a.Calls), orEmpty(a.Notes), a.Turn, a.Session})
+func (a *Agent) line() agentLine {
+	return agentLine{a.Path, a.Status, a.Model, a.Goal, a.Task, a.Step, a.List.Head(), int64(a.List.Len()),
+		a.Intent, a.Asked, a.Attempt, a.Answer, a.Finish, a.Want, orEmpty(a.Calls), orEmpty(a.Notes), a.Turn, a.Session}
 }
 
 // Live says whether the agent can still act.
@@ -147,7 +147,8 @@ type Mark struct {
 }
 
 // State is the fold of a journal's entries up to some seq: everything that the runner needs to go
-// on from there. Its methods never change what an earlier Clone sees.
+// on from there. Its methods never change what an earlier Clone sees. It is not safe for concurrent
+// use, not even Hash alone, which keeps what it computed.
 type State struct {
 	Run     RunID
 	Family  RunID
@@ -178,6 +179,7 @@ type State struct {
 	agents     []*Agent
 	index      map[string]int
 	tasks      []*Task
+	stale      []int // agents that changed since agentTree was brought up to date
 	agentTree  merkle
 	taskTree   merkle
 	fresh      bool // hash below is that of this state
@@ -229,11 +231,22 @@ func (s *State) Hash() Hash {
 	for i, m := range s.Marks {
 		marks[i] = markLine{m.Seq, m.State, m.Used}
 	}
+	s.updateAgentTree()
 	line := stateLine{FoldVersion, s.Run, s.Family, s.Parent, s.Status, s.Why, s.Stop, s.Hold, s.Spec, s.Goal, s.Model,
 		s.Policy, s.Sandbox, s.Base, s.Root, s.LeftOut, s.Limits, s.Usage, orEmpty(s.Mail), s.Undone,
 		marks, s.agentTree.root(), s.taskTree.root()}
 	s.cachedHash, s.fresh = sha256.Sum256(mustMarshal(line)), true
 	return s.cachedHash
+}
+
+// updateAgentTree sets the leaves of the agents that changed. Few entries commit to a state, so an
+// agent's leaf is made for those only and not for each entry.
+func (s *State) updateAgentTree() {
+	slices.Sort(s.stale) // new agents are appended in order
+	for _, i := range s.stale {
+		s.agentTree.set(i, mustMarshal(s.agents[i].line()))
+	}
+	s.stale = s.stale[:0]
 }
 
 // Agent returns the agent with that path, nil if there is none.
@@ -282,7 +295,7 @@ func (s *State) Clone() *State {
 	next := *s
 	next.agents = slices.Clone(s.agents)
 	next.tasks = slices.Clone(s.tasks)
-	next.index = maps.Clone(s.index)
+	next.index, next.stale = maps.Clone(s.index), slices.Clone(s.stale)
 	next.Mail, next.Marks = slices.Clone(s.Mail), slices.Clone(s.Marks)
 	next.agentTree, next.taskTree = s.agentTree.clone(), s.taskTree.clone()
 	return &next
@@ -296,7 +309,9 @@ func (s *State) setAgent(a *Agent) {
 		s.agents = append(s.agents, nil)
 	}
 	s.agents[i] = a
-	s.agentTree.set(i, a.line())
+	if !slices.Contains(s.stale, i) {
+		s.stale = append(s.stale, i)
+	}
 }
 
 func (s *State) setTask(t *Task) {

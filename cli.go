@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// cli is one invocation: its streams, its environment and the flags that every command has.
+type cli struct {
+	in       io.Reader
+	out, err io.Writer
+	env      func(string) string
+
+	data string // data directory
+	json bool   // output for programs
+}
+
+// execute runs the command line and returns the exit status.
+func execute(ctx context.Context, args []string, in io.Reader, out, errs io.Writer, env func(string) string) int {
+	c := &cli{in: in, out: out, err: errs, env: env}
+	root := c.command()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errs)
+	return c.report(root.ExecuteContext(ctx))
+}
+
+func (c *cli) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tacho",
+		Short: "The flight recorder, black box and brake for AI agents",
+		Long: "tacho runs AI agents that work for hours or days, and records every step so exactly that the state\n" +
+			"at any step can be rebuilt and proven. Start with `tacho demo`.",
+		SilenceErrors: true, SilenceUsage: true,
+		Version:           version(),
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
+	flags := root.PersistentFlags()
+	flags.StringVar(&c.data, "data", orDefault(c.env("TACHO_DATA"), defaultData(c.env)), "data directory (TACHO_DATA)")
+	flags.BoolVar(&c.json, "json", c.env("TACHO_JSON") != "", "write JSON for programs (TACHO_JSON)")
+	root.AddCommand(c.demoCommand(), c.runCommand(), c.lsCommand(), c.showCommand(), c.tailCommand(),
+		c.stopCommand(), c.pauseCommand(), c.resumeCommand(), c.approveCommand(), c.denyCommand(),
+		c.replayCommand(), c.applyCommand(), c.diffCommand(), c.verifyCommand(), c.rmCommand(), c.doctorCommand())
+	return root
+}
+
+// version is that of the module, with the revision it was built from where Go recorded one.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	revision := ""
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			revision = " " + s.Value[:12]
+		}
+	}
+	return info.Main.Version + revision
+}
+
+// defaultData is the user's data directory by the XDG base directory specification.
+func defaultData(env func(string) string) string {
+	if dir := env("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "tacho")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return filepath.Join(os.TempDir(), "tacho-"+strconv.Itoa(os.Getuid()))
+	}
+	return filepath.Join(home, ".local", "share", "tacho")
+}
+
+func orDefault(value, otherwise string) string {
+	if value != "" {
+		return value
+	}
+	return otherwise
+}
+
+// person is who steers a run, for the record.
+func (c *cli) person() string {
+	name := "uid " + strconv.Itoa(os.Getuid())
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		name += "@" + host
+	}
+	return name
+}
+
+// colour says whether out is a terminal that wants colour, and how wide it is (0: not a terminal).
+func (c *cli) colour() (colour bool, width int) {
+	f, ok := c.out.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return false, 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || width < 20 {
+		width = 80
+	}
+	return c.env("NO_COLOR") == "" && c.env("TERM") != "dumb", width
+}
+
+// say writes a line for people; with --json it goes to the errors' stream, so that output stays JSON.
+func (c *cli) say(format string, args ...any) {
+	to := c.out
+	if c.json {
+		to = c.err
+	}
+	fmt.Fprintf(to, format+"\n", args...)
+}

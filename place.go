@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tachograph/inference"
+	"tachograph/replay"
+	"tachograph/runner"
+	"tachograph/runner/state"
+	"tachograph/schemas/chat"
+	"tachograph/schemas/journal"
+	"tachograph/web/owner"
+)
+
+// place is a data directory as a command reaches it: through its living owner, or, when there is
+// none, by opening it.
+type place struct {
+	owner.Journal
+	client *owner.Client // the owner, nil if this process opened the directory itself
+	store  *state.Store  // nil if there is an owner
+	data   string
+	log    *slog.Logger
+}
+
+// startRace is how long a directory may be locked by a process that does not answer yet, or does
+// not answer any more.
+const startRace = 3 * time.Second
+
+// reach opens the data directory for reading or steering. Close it.
+func (c *cli) reach(ctx context.Context) (*place, error) {
+	p := &place{data: c.data, log: slog.New(slog.NewTextHandler(c.err, nil))}
+	deadline := time.Now().Add(startRace)
+	for {
+		client, err := owner.Dial(ctx, c.data)
+		if err == nil {
+			p.Journal, p.client = client, client
+			return p, nil
+		}
+		if !errors.Is(err, owner.ErrNoOwner) {
+			return nil, err
+		}
+		store, err := state.Open(c.data, state.Options{Log: p.log, Clock: time.Now})
+		if err == nil {
+			p.store, p.Journal = store, replay.Local(store)
+			return p, nil
+		}
+		if !errors.Is(err, state.ErrLocked) || time.Now().After(deadline) {
+			return nil, fmt.Errorf("open data directory: %w", err)
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (p *place) Close() error {
+	if p.client != nil {
+		return p.client.Close()
+	}
+	return p.store.Close()
+}
+
+// find is the run that an argument names.
+func (p *place) find(ctx context.Context, name string) (replay.Run, error) {
+	return replay.FindRun(ctx, p, name)
+}
+
+// workshop is a place that this process owns and where it runs agents.
+type workshop struct {
+	*place
+	runner *runner.Runner
+	server *owner.Server
+}
+
+// own makes this process the owner of the directory: it wires the runner, lets other commands in,
+// and takes up what had not ended. Close it.
+func (c *cli) own(ctx context.Context, p *place, watch func(runner.Live)) (*workshop, error) {
+	if p.client != nil {
+		return nil, fmt.Errorf("own data directory: process %d owns it", p.client.File.PID)
+	}
+	w := &workshop{place: p}
+	var err error
+	var server *owner.Server
+	w.runner = runner.New(runner.Config{
+		Store: p.store, Data: p.data, Models: c.models, NewRun: newRun, Log: p.log,
+		Watch: func(l runner.Live) {
+			watch(l)
+			server.Watch(l)
+		},
+	})
+	server, err = owner.Serve(p.data, version(), p.Journal, remoteOperator{w.runner})
+	if err != nil {
+		return nil, err
+	}
+	w.server = server
+	return w, nil
+}
+
+// Close ends what the workshop runs, without ending the runs.
+func (w *workshop) Close() error {
+	return errors.Join(w.server.Close(), w.runner.Close(), w.place.Close())
+}
+
+// remoteOperator is a Runner as other commands steer it: nobody there sees the progress.
+type remoteOperator struct{ *runner.Runner }
+
+func (o remoteOperator) Start(ctx context.Context, spec runner.Spec) (journal.RunID, error) {
+	return o.Runner.Start(ctx, spec, nil)
+}
+
+// operator is whoever steers runs here: the living owner, else this process.
+func (p *place) operator() (owner.Operator, bool) {
+	if p.client != nil {
+		return p.client, true
+	}
+	return nil, false
+}
+
+func newRun() (journal.RunID, error) {
+	id, err := uuid.NewV7()
+	return journal.RunID(id), err
+}
+
+// models opens the model that a spec names.
+func (c *cli) models(spec runner.Spec) (runner.Model, error) {
+	provider, err := inference.Open(spec.Model, inference.Config{Env: c.env, Log: slog.New(slog.NewTextHandler(c.err, nil))})
+	if err != nil {
+		return nil, err
+	}
+	return model{provider, inference.Options{Temperature: spec.Options.Temperature, MaxTokens: spec.Options.MaxTokens,
+		Thinking: spec.Options.Thinking}}, nil
+}
+
+// model asks a provider with the options of one spec.
+type model struct {
+	inference.Provider
+	options inference.Options
+}
+
+func (m model) Frame(tools []chat.Tool) (chat.Frame, error) {
+	return m.Provider.Frame(tools, m.options)
+}

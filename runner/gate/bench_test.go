@@ -1,0 +1,91 @@
+package gate_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cedar-policy/cedar-go"
+
+	"tachograph/runner/gate"
+	"tachograph/runner/gate/reach"
+)
+
+// BenchmarkInput times the whole gate input (paths through the tree's links, the shell's parse,
+// entities, Cedar) against bare cedar-go on a ready request with the same policies, interleaved.
+func BenchmarkInput(b *testing.B) {
+	dir := b.TempDir()
+	for _, d := range []string{"internal/store/rows", "cmd/x"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			b.Fatal(err)
+		}
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer root.Close()
+	tree := reach.Tree{Root: root, Mount: "/home/user/project", Home: "/home/agent"}
+	p, err := gate.NewPolicy("cautious.cedar", gate.Cautious())
+	if err != nil {
+		b.Fatal(err)
+	}
+	set, err := cedar.NewPolicySetFromBytes("cautious.cedar", []byte(gate.Cautious()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	bare := cedar.Request{Principal: cedar.NewEntityUID("Agent", "r/"), Action: cedar.NewEntityUID("Action", "read"),
+		Resource: cedar.NewEntityUID("Tool", "bash"), Context: bareContext()}
+	for _, c := range []struct {
+		name  string
+		claim reach.Claim
+	}{
+		{"read", reach.Claim{Read: []string{"internal/store/rows/rows.go"}}},
+		{"bash", reach.Claim{Command: "cd internal/store && go test ./... 2>&1 | tail -20"}},
+		{"script", reach.Claim{Command: "set -e\nfor f in *.go; do\n  sed -i 's/a/b/' \"$f\"\ndone\nif ! go build ./... > /tmp/out 2>&1; then\n  grep -n error /tmp/out | head -5\n  git checkout -- internal/store\nfi\nmkdir -p out && cp -r cmd/x out/ && rm -rf out/tmp\n"}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			var whole, alone []time.Duration
+			for b.Loop() {
+				t0 := time.Now()
+				in := gate.Input{Run: "0193f1c2-0000-7000-8000-000000000000", Agent: "/", Tool: "bash", Effect: "write", Scope: "workspace",
+					Executes: c.claim.Command != "", Sandbox: 1, Time: t0, Reach: tree.Reach(c.claim)}
+				if c.claim.Command == "" {
+					in.Effect = "read"
+				}
+				if d := p.Decide(in); d.Verdict != gate.Allow {
+					b.Fatalf("%+v", d)
+				}
+				t1 := time.Now()
+				cedar.Authorize(set, cedar.EntityMap{}, bare)
+				alone = append(alone, time.Since(t1))
+				whole = append(whole, t1.Sub(t0))
+			}
+			report(b, "gate", whole)
+			report(b, "cedar", alone)
+			b.ReportMetric(float64(quantile(whole, 0.5))/float64(quantile(alone, 0.5)), "x-cedar-p50")
+		})
+	}
+}
+
+func report(b *testing.B, name string, d []time.Duration) {
+	b.ReportMetric(float64(quantile(d, 0.5).Nanoseconds())/1e3, name+"-p50-us")
+	b.ReportMetric(float64(quantile(d, 0.99).Nanoseconds())/1e3, name+"-p99-us")
+}
+
+func quantile(d []time.Duration, q float64) time.Duration {
+	slices.Sort(d)
+	return d[min(int(q*float64(len(d))), len(d)-1)]
+}
+
+// bareContext is a context of the size that the schema has, with nothing in it.
+func bareContext() cedar.Record {
+	m := cedar.RecordMap{"scope": cedar.String("workspace"), "effect": cedar.String("read")}
+	for _, name := range []cedar.String{"touchesGit", "touchesSecrets", "outsideTree", "writesOutside", "deletesTree", "destroysHistory",
+		"escalates", "reachesMetadata"} {
+		m[name] = cedar.False
+	}
+	return cedar.NewRecord(m)
+}

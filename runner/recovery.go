@@ -1,0 +1,158 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"tachograph/runner/gate"
+	"tachograph/runner/state"
+	"tachograph/runner/workspace"
+	"tachograph/schemas/journal"
+)
+
+// TakeUpAll takes up every run that has not ended, as an owner does when it starts: all but paused
+// ones, and those held for a person. It returns the runs that go on, and what kept others back.
+func (r *Runner) TakeUpAll(ctx context.Context) ([]journal.RunID, error) {
+	infos, err := r.cfg.Store.Runs(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("take up runs: %w", err)
+	}
+	var taken []journal.RunID
+	var kept []error
+	for _, info := range infos {
+		if info.Status != journal.StatusRunning || r.find(info.ID) != nil {
+			continue
+		}
+		run, err := r.cfg.Store.Run(ctx, info.ID)
+		if err == nil && heldForPerson(run) {
+			continue
+		}
+		if err = r.takeUp(ctx, info.ID); err != nil {
+			kept = append(kept, err)
+			continue
+		}
+		taken = append(taken, info.ID)
+	}
+	return taken, errors.Join(kept...)
+}
+
+func heldForPerson(run *state.Run) (held bool) {
+	run.View(func(s *journal.State) {
+		for _, a := range s.Agents() {
+			held = held || slices.ContainsFunc(a.Calls, func(c journal.Call) bool { return c.Phase == journal.CallIsHeld })
+		}
+	})
+	return held
+}
+
+func (r *Runner) takeUpIfNeeded(ctx context.Context, id journal.RunID) error {
+	if r.find(id) != nil {
+		return nil
+	}
+	return r.takeUp(ctx, id)
+}
+
+// takeUp opens a run that has not ended and goes on with it.
+func (r *Runner) takeUp(ctx context.Context, id journal.RunID) error {
+	x, err := r.reopen(ctx, id)
+	if err != nil {
+		return fmt.Errorf("take up run %s: %w", id, err)
+	}
+	return r.launch(x)
+}
+
+// reopen makes an execution of what the journal says: the tree is brought to the newest root, what
+// was lost in the middle is recorded as recovered.
+func (r *Runner) reopen(ctx context.Context, id journal.RunID) (*execution, error) {
+	run, err := r.cfg.Store.Run(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	s := run.State()
+	if s.Status == journal.StatusEnded {
+		return nil, fmt.Errorf("it has ended (%s); fork it to go on from any of its entries", s.Why)
+	}
+	spec, policy, err := recorded(ctx, run, s)
+	if err != nil {
+		return nil, err
+	}
+	x, err := r.prepare(spec)
+	if err != nil {
+		return nil, err
+	}
+	x.run, x.files = run, layoutOf(r.cfg.Data, id)
+	if err := x.recover(ctx, s); err != nil {
+		x.cancel()
+		return nil, err
+	}
+	if err := x.equip(ctx, policy); err != nil {
+		x.cancel()
+		return nil, err
+	}
+	return x, nil
+}
+
+// recorded reads spec and policy from the journal: the files they came from may have changed since.
+func recorded(ctx context.Context, run *state.Run, s *journal.State) (Spec, string, error) {
+	var spec Spec
+	text, err := run.Content(ctx, s.Spec)
+	if err == nil {
+		err = json.Unmarshal(text, &spec)
+	}
+	if err != nil {
+		return spec, "", fmt.Errorf("read the run's spec: %w", err)
+	}
+	policy, err := run.Content(ctx, s.Policy)
+	if err != nil {
+		return spec, "", fmt.Errorf("read the run's policy: %w", err)
+	}
+	return spec, string(policy), nil
+}
+
+// recover raises the epoch, mends the tree and records what the last writer left in the middle.
+func (x *execution) recover(ctx context.Context, s *journal.State) error {
+	if err := x.run.Take(ctx); err != nil {
+		return err
+	}
+	if err := x.files.clearScratch(); err != nil {
+		return err
+	}
+	if err := x.files.make(gate.ToolUser()); err != nil {
+		return err
+	}
+	tree, err := workspace.Open(ctx, x.files.tree(), x.run.Objects(), s.Root, x.treeOptions(nil))
+	if err != nil {
+		return fmt.Errorf("open the working tree: %w", err)
+	}
+	x.tree = tree
+	if _, err := tree.Restore(ctx, s.Root, nil); err != nil {
+		return fmt.Errorf("bring the working tree to root %s: %w", s.Root.Short(), err)
+	}
+	_, err = x.run.Append(ctx, x.lost(s)...)
+	return err
+}
+
+// lost drafts what the state shows to be unfinished.
+func (x *execution) lost(s *journal.State) []state.Draft {
+	body := &journal.Recovered{}
+	body.Doubt, body.Rerun = gate.Classify(s)
+	drafts := []state.Draft{x.root(body)}
+	for _, a := range s.Agents() {
+		if a.Asked < 0 {
+			continue
+		}
+		body.Lost = append(body.Lost, a.Asked)
+		lost := &journal.ModelAnswered{Asked: a.Asked, Status: "lost", Estimated: true,
+			Tokens: journal.Tokens{Input: estimate(a.List.Len() * averageMessage)}}
+		x.price(lost)
+		drafts = append(drafts, state.Draft{Agent: a.Path, Body: lost})
+	}
+	return drafts
+}
+
+// averageMessage is the size in bytes that a message of a lost request is taken to have had: the
+// estimate must not cost a read of the whole conversation at the start.
+const averageMessage = 1500

@@ -1,0 +1,69 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+
+	"tachograph/runner/state"
+	"tachograph/runner/workspace"
+	"tachograph/schemas/journal"
+)
+
+// LeaveWhenPaused lets a run's execution come to rest once the run is paused, in place of waiting
+// for somebody to resume it: its process wants to end.
+func (r *Runner) LeaveWhenPaused(id journal.RunID) {
+	r.mu.Lock()
+	r.leave[id] = true
+	x := r.live[id]
+	r.mu.Unlock()
+	if x != nil {
+		x.signal()
+	}
+}
+
+func (r *Runner) leaves(id journal.RunID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.leave[id]
+}
+
+// Settle waits until a run that was asked to stop has ended. A run that goes on is left alone: the
+// caller's Close interrupts it.
+func (r *Runner) Settle(ctx context.Context, id journal.RunID) {
+	x := r.find(id)
+	if x == nil || !x.stopping() {
+		return
+	}
+	select {
+	case <-x.done:
+	case <-ctx.Done():
+	}
+}
+
+// Remove erases a family: its salt, content and files first of all. Runs of it that are under way
+// must be stopped before.
+func (r *Runner) Remove(ctx context.Context, family journal.RunID) error {
+	infos, err := r.cfg.Store.Runs(ctx)
+	if err != nil {
+		return fmt.Errorf("erase family %s: %w", family, err)
+	}
+	var members []journal.RunID
+	for _, info := range infos {
+		if info.Family != family {
+			continue
+		}
+		if r.find(info.ID) != nil {
+			return fmt.Errorf("erase family %s: run %s is under way: stop it first", family, info.ID)
+		}
+		members = append(members, info.ID)
+	}
+	if err := r.cfg.Store.Remove(ctx, family, state.RemoveOptions{}); err != nil {
+		return err
+	}
+	for _, id := range members {
+		if err := workspace.RemoveAll(layoutOf(r.cfg.Data, id).root); err != nil {
+			return fmt.Errorf("erase the files of run %s: %w", id, err)
+		}
+	}
+	return nil
+}

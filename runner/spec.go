@@ -1,0 +1,264 @@
+package runner
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"tachograph/runner/gate"
+	"tachograph/schemas/journal"
+)
+
+// Spec is what a user asks for: one run. It is read from YAML or JSON; the fields of the article's
+// POST /v1/agents mean here what they mean there. A field that is not known is refused by name.
+type Spec struct {
+	Model     string   `json:"model"`               // provider/name, or a bare name of a configured provider
+	Prompt    string   `json:"prompt"`              // the goal
+	Directory string   `json:"directory,omitempty"` // the user's directory, absolute or relative to the spec's file
+	Tools     []string `json:"tools,omitempty"`     // filesystem, bash; both if absent
+
+	MaxSteps          int64       `json:"max_steps,omitempty"`           // turns of the model; 0: 1,000
+	SnapshotInterval  *int64      `json:"snapshot_interval,omitempty"`   // seconds; absent: 900
+	StatePersistence  *bool       `json:"state_persistence,omitempty"`   // absent: true
+	RollbackOnFailure bool        `json:"rollback_on_failure,omitempty"` //
+	MaxRollbacks      *int64      `json:"max_rollbacks,omitempty"`       // absent: 2
+	Check             string      `json:"check,omitempty"`               // a command that must succeed before the run is done
+	Budget            Budget      `json:"budget,omitzero"`
+	Prices            *Prices     `json:"prices,omitempty"`
+	Options           ModelOption `json:"model_options,omitzero"`
+	Context           Context     `json:"context,omitzero"`
+
+	Policy    string  `json:"policy,omitempty"`      // a file of Cedar policies; absent: the built-in cautious policy
+	HoldFor   int64   `json:"hold_for,omitempty"`    // seconds after which a held call expires; 0: it waits
+	OnInDoubt string  `json:"on_in_doubt,omitempty"` // ask (default), skip or retry
+	Capture   string  `json:"capture,omitempty"`     // "" or "all": files that look like secrets are stored too
+	Apply     string  `json:"apply,omitempty"`       // "" or "end": bring the result to the directory when the run is done
+	Sandbox   Sandbox `json:"sandbox,omitzero"`
+}
+
+// Budget stops a run that spends too much. Zero means no limit.
+type Budget struct {
+	Tokens  int64  `json:"tokens,omitempty"`   // input + output
+	CostUSD string `json:"cost_usd,omitempty"` // decimal, as "12.50"; needs prices
+	Seconds int64  `json:"seconds,omitempty"`  // active time
+}
+
+// Prices are US dollars per million tokens, decimal. An answer without prices counts as unpriced,
+// never as free.
+type Prices struct {
+	Input  string `json:"input"`
+	Cached string `json:"cached,omitempty"` // absent: as input
+	Output string `json:"output"`
+}
+
+// ModelOption is passed on to the provider.
+type ModelOption struct {
+	Temperature string `json:"temperature,omitempty"` // decimal
+	MaxTokens   int64  `json:"max_tokens,omitempty"`
+	Thinking    string `json:"thinking,omitempty"` // enabled or disabled, where the model can
+}
+
+// Context bounds what is sent to the model: over MaxTokens (estimated as a quarter of the bytes)
+// the middle of the conversation is dropped, but for its first messages and the newest KeepTokens.
+type Context struct {
+	MaxTokens  int64 `json:"max_tokens,omitempty"`  // absent: 200,000
+	KeepTokens int64 `json:"keep_tokens,omitempty"` // absent: half of MaxTokens
+}
+
+// Sandbox says where tools run.
+type Sandbox struct {
+	Off      bool              `json:"off,omitempty"`       // run tools without any sandbox; journalled
+	MinTier  int               `json:"min_tier,omitempty"`  // 1: refuse where only tier 2 works
+	ReadOnly []string          `json:"read_only,omitempty"` // more host paths that tools may read
+	Env      map[string]string `json:"env,omitempty"`       // more environment for tools
+}
+
+// notBuilt are fields of the article that a later release brings, refused by name until then.
+var notBuilt = []string{"agent_swarm"}
+
+// ParseSpec reads a spec. file is its path: it gives relative paths their meaning, and errors a name.
+func ParseSpec(text []byte, file string) (Spec, error) {
+	var s Spec
+	asJSON, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return s, fmt.Errorf("read spec %s: %w", file, err)
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(asJSON, &fields); err != nil {
+		return s, fmt.Errorf("read spec %s: it is not a mapping of fields such as `model:` and `prompt:`", file)
+	}
+	for _, name := range notBuilt {
+		if _, ok := fields[name]; ok {
+			return s, fmt.Errorf("read spec %s: field %q is not supported by this tacho yet: remove it", file, name)
+		}
+	}
+	dec := json.NewDecoder(bytes.NewReader(asJSON))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&s); err != nil {
+		return s, fmt.Errorf("read spec %s: %s", file, strings.TrimPrefix(err.Error(), "json: "))
+	}
+	base := filepath.Dir(file)
+	s.Directory, s.Policy = resolve(base, s.Directory), resolveFile(base, s.Policy)
+	if name, ok := strings.CutPrefix(s.Model, "script/"); ok {
+		s.Model = "script/" + resolve(base, name)
+	}
+	if err := s.Validate(); err != nil {
+		return s, fmt.Errorf("read spec %s: %w", file, err)
+	}
+	return s, nil
+}
+
+func resolve(base, path string) string {
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(base, path)
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return path
+	}
+	return abs
+}
+
+func resolveFile(base, path string) string {
+	if path == "" {
+		return ""
+	}
+	return resolve(base, path)
+}
+
+// Validate says what is wrong with the first field that is wrong.
+func (s Spec) Validate() error {
+	switch {
+	case s.Model == "":
+		return errors.New("model is missing: name one, as `model: kimi/kimi-k2.6`")
+	case strings.TrimSpace(s.Prompt) == "":
+		return errors.New("prompt is missing: say what the agent should do")
+	case !slices.Contains([]string{"", "ask", "skip", "retry"}, s.OnInDoubt):
+		return fmt.Errorf("on_in_doubt is %q: use ask, skip or retry", s.OnInDoubt)
+	case !slices.Contains([]string{"", "all"}, s.Capture):
+		return fmt.Errorf("capture is %q: leave it out or use all", s.Capture)
+	case !slices.Contains([]string{"", "end"}, s.Apply):
+		return fmt.Errorf("apply is %q: leave it out or use end", s.Apply)
+	case s.Sandbox.MinTier < 0 || s.Sandbox.MinTier > 2:
+		return fmt.Errorf("sandbox.min_tier is %d: use 1 or 2", s.Sandbox.MinTier)
+	}
+	for name, n := range map[string]int64{"max_steps": s.MaxSteps, "budget.tokens": s.Budget.Tokens,
+		"budget.seconds": s.Budget.Seconds, "hold_for": s.HoldFor, "context.max_tokens": s.Context.MaxTokens,
+		"context.keep_tokens": s.Context.KeepTokens, "snapshot_interval": s.snapshotSeconds(), "max_rollbacks": s.maxRollbacks()} {
+		if n < 0 || n > journal.MaxInt/int64(time.Second) {
+			return fmt.Errorf("%s is %d: out of range", name, n)
+		}
+	}
+	if s.Budget.CostUSD != "" && s.Prices == nil {
+		return errors.New("budget.cost_usd needs prices: without them no cost is known")
+	}
+	if _, err := s.limits(); err != nil {
+		return err
+	}
+	_, err := s.Prices.rates()
+	return err
+}
+
+func (s Spec) snapshotSeconds() int64 {
+	if s.SnapshotInterval == nil {
+		return 900
+	}
+	return *s.SnapshotInterval
+}
+
+func (s Spec) maxRollbacks() int64 {
+	if s.MaxRollbacks == nil {
+		return 2
+	}
+	return *s.MaxRollbacks
+}
+
+func (s Spec) holdFor() time.Duration { return time.Duration(s.HoldFor) * time.Second }
+
+// options adds to what the spec names the directories of the host's programs, so that tools find
+// the compilers that the user has.
+func (s Sandbox) options() gate.SandboxOptions {
+	return gate.SandboxOptions{Off: s.Off, MinTier: s.MinTier, ReadOnly: s.ReadOnly, Env: s.Env}
+}
+
+func (s Spec) persistent() bool { return s.StatePersistence == nil || *s.StatePersistence }
+
+func (s Spec) toolsets() []string {
+	if len(s.Tools) == 0 {
+		return []string{"filesystem", "bash"}
+	}
+	return s.Tools
+}
+
+func (c Context) limits() (most, keep int64) {
+	most, keep = c.MaxTokens, c.KeepTokens
+	if most == 0 {
+		most = 200_000
+	}
+	if keep == 0 || keep > most {
+		keep = most / 2
+	}
+	return most, keep
+}
+
+// limits are the spec's budgets as the journal holds them.
+func (s Spec) limits() (journal.Limits, error) {
+	l := journal.Limits{Steps: s.MaxSteps, Tokens: s.Budget.Tokens, Seconds: s.Budget.Seconds}
+	if l.Steps == 0 {
+		l.Steps = 1000
+	}
+	var err error
+	if s.Budget.CostUSD != "" {
+		l.CostNUSD, err = nanoUSD("budget.cost_usd", s.Budget.CostUSD)
+	}
+	return l, err
+}
+
+// rates are nano-dollars per million tokens.
+type rates struct{ input, cached, output int64 }
+
+func (p *Prices) rates() (*rates, error) {
+	if p == nil {
+		return nil, nil
+	}
+	var r rates
+	var err error
+	if r.input, err = nanoUSD("prices.input", p.Input); err != nil {
+		return nil, err
+	}
+	if r.output, err = nanoUSD("prices.output", p.Output); err != nil {
+		return nil, err
+	}
+	r.cached = r.input
+	if p.Cached != "" {
+		r.cached, err = nanoUSD("prices.cached", p.Cached)
+	}
+	return &r, err
+}
+
+// cost of an answer in nano-dollars, rounded up.
+func (r *rates) cost(t journal.Tokens) int64 {
+	sum := (t.Input-t.Cached)*r.input + t.Cached*r.cached + t.Output*r.output
+	return (sum + 999_999) / 1_000_000
+}
+
+func nanoUSD(field, text string) (int64, error) {
+	value, ok := new(big.Rat).SetString(text)
+	if !ok || value.Sign() < 0 || strings.ContainsAny(text, "/eE") {
+		return 0, fmt.Errorf("%s is %q: write dollars as a decimal number, as \"12.50\"", field, text)
+	}
+	value.Mul(value, big.NewRat(1_000_000_000, 1))
+	nano := new(big.Int).Quo(value.Num(), value.Denom())
+	if !nano.IsInt64() || nano.Int64() > journal.MaxInt {
+		return 0, fmt.Errorf("%s is %q: too large", field, text)
+	}
+	return nano.Int64(), nil
+}

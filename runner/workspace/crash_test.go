@@ -1,0 +1,3 @@
+package workspace_test
+
+func crashHelper() error { return nil }

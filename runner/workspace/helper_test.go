@@ -1,0 +1,253 @@
+package workspace_test
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"tachograph/runner/workspace"
+	"tachograph/schemas/journal"
+)
+
+// The test binary runs itself again for what needs a process of its own: an overlay mount in a new
+// user namespace, and operations that are killed half-way. The environment names the part to play.
+const helperVariable = "TACHO_WORKSPACE_HELPER"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(helperVariable) {
+	case "":
+		goleak.VerifyTestMain(m)
+	case "overlay":
+		exitWith(overlayHelper())
+	case "crash":
+		exitWith(crashHelper())
+	default:
+		exitWith(fmt.Errorf("unknown helper %q", os.Getenv(helperVariable)))
+	}
+}
+
+func exitWith(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func helperCommand(t testing.TB, part string, task any) *exec.Cmd {
+	t.Helper()
+	b, err := json.Marshal(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), helperVariable+"="+part, "TACHO_TASK="+string(b))
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+func helperTask(into any) error {
+	return json.Unmarshal([]byte(os.Getenv("TACHO_TASK")), into)
+}
+
+// overlayTask is work in a mounted overlay: the mount is at merged, in namespaces of its own.
+type overlayTask struct {
+	Lower, Upper, Work, Merged string
+	Seed                       uint64 // for mutate; 0: run Shell
+	Ops                        int
+	Careful                    bool
+	Shell                      string
+}
+
+// overlaid runs a task in a new overlay over tree and returns its upper directory.
+func overlaid(t testing.TB, tree string, task overlayTask) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(filepath.Dir(tree), "overlay-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	task.Lower = tree
+	for into, name := range map[*string]string{&task.Upper: "upper", &task.Work: "work", &task.Merged: "merged"} {
+		*into = filepath.Join(dir, name)
+		if err := os.Mkdir(*into, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := helperCommand(t, "overlay", task)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}
+	if err := cmd.Run(); err != nil {
+		if errors.Is(err, fs.ErrPermission) {
+			t.Skipf("this machine lets no user namespaces be made: %v", err)
+		}
+		t.Fatal(err)
+	}
+	return task.Upper
+}
+
+func overlayHelper() error {
+	var task overlayTask
+	if err := helperTask(&task); err != nil {
+		return err
+	}
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,userxattr", task.Lower, task.Upper, task.Work)
+	if err := syscall.Mount("overlay", task.Merged, "overlay", 0, options); err != nil {
+		return fmt.Errorf("mount overlay: %w", err)
+	}
+	if task.Seed != 0 {
+		_, err := mutate(task.Seed, task.Merged, task.Ops, task.Careful)
+		return errors.Join(err, syscall.Unmount(task.Merged, 0))
+	}
+	cmd := exec.Command("/bin/sh", "-ec", task.Shell)
+	cmd.Dir, cmd.Stderr = task.Merged, os.Stderr
+	return errors.Join(cmd.Run(), syscall.Unmount(task.Merged, 0))
+}
+
+// objects is a store in memory that checks how it is called.
+type objects struct {
+	t    testing.TB
+	mu   sync.Mutex
+	m    map[journal.Object][]byte
+	gets int
+}
+
+func newObjects(t testing.TB) *objects {
+	return &objects{t: t, m: make(map[journal.Object][]byte)}
+}
+
+func (o *objects) Has(_ context.Context, name journal.Object) (bool, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, ok := o.m[name]
+	return ok, nil
+}
+
+func (o *objects) Put(_ context.Context, name journal.Object, b []byte) error {
+	if journal.NameObject(b) != name {
+		o.t.Errorf("an object was put under a name that is not its own: %s", name)
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, ok := o.m[name]; !ok {
+		o.m[name] = append([]byte(nil), b...)
+	}
+	return nil
+}
+
+func (o *objects) Get(_ context.Context, name journal.Object) ([]byte, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.gets++
+	b, ok := o.m[name]
+	if !ok {
+		return nil, fmt.Errorf("memory: %w", fs.ErrNotExist)
+	}
+	return b, nil
+}
+
+// dirObjects is a store in a directory, for helpers that die.
+type dirObjects string
+
+func (d dirObjects) path(name journal.Object) string {
+	return filepath.Join(string(d), hex.EncodeToString(name[:]))
+}
+
+func (d dirObjects) Has(_ context.Context, name journal.Object) (bool, error) {
+	_, err := os.Stat(d.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (d dirObjects) Put(_ context.Context, name journal.Object, b []byte) error {
+	f, err := os.CreateTemp(string(d), "tmp-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Close(), os.Rename(f.Name(), d.path(name)))
+}
+
+func (d dirObjects) Get(_ context.Context, name journal.Object) ([]byte, error) {
+	return os.ReadFile(d.path(name))
+}
+
+func own() workspace.Options { return workspace.Options{UID: -1} }
+
+// makeTree writes a small directory; keys that end in "/" are directories, values that begin with
+// "-> " links.
+func makeTree(t testing.TB, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		switch {
+		case name[len(name)-1] == '/':
+			err = os.MkdirAll(path, 0o755)
+		case len(text) > 3 && text[:3] == "-> ":
+			err = os.Symlink(text[3:], path)
+		default:
+			err = os.WriteFile(path, []byte(text), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// imported is a new tree with these files, and where its parts lie.
+func imported(t testing.TB, objs workspace.Objects, o workspace.Options, files map[string]string) (*workspace.Tree, string) {
+	t.Helper()
+	dir := t.TempDir()
+	src := filepath.Join(dir, "src")
+	if err := os.Mkdir(src, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	makeTree(t, src, files)
+	tree, _, err := workspace.Import(t.Context(), src, filepath.Join(dir, "tree"), objs, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tree, src
+}
+
+// wantHash checks that a directory is what root says, by reading all of it.
+func wantHash(t testing.TB, dir string, root journal.Object, o workspace.Options) {
+	t.Helper()
+	got, _, err := workspace.HashDir(t.Context(), dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != root {
+		t.Fatalf("%s holds %s, want %s", dir, got.Short(), root.Short())
+	}
+}
+
+func must(t testing.TB, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,216 @@
+package journal_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"tachograph/schemas/journal"
+)
+
+// A line that is read is the line that is written for what was read, and JSON that any reader takes
+// for the same.
+func FuzzDecode(f *testing.F) {
+	for _, body := range fullBodies() {
+		f.Add(entryOf(f, body))
+	}
+	f.Add([]byte(goodHead + goodBody + goodPrev))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		e, err := journal.Decode(line)
+		if err != nil {
+			return
+		}
+		again, err := journal.Encode(e)
+		if err != nil || !bytes.Equal(again, line) {
+			t.Fatalf("encoded again as %q, %v", again, err)
+		}
+		checkOtherReader(t, line, e)
+	})
+}
+
+// checkOtherReader reads the line with encoding/json, which is laxer in everything.
+func checkOtherReader(t *testing.T, line []byte, e journal.Entry) {
+	t.Helper()
+	var other struct {
+		V     int             `json:"v"`
+		Run   string          `json:"run"`
+		Seq   int64           `json:"seq"`
+		Epoch int64           `json:"epoch"`
+		Time  time.Time       `json:"time"`
+		Agent string          `json:"agent"`
+		Kind  string          `json:"kind"`
+		Body  json.RawMessage `json:"body"`
+		Prev  string          `json:"prev"`
+	}
+	if err := json.Unmarshal(line, &other); err != nil {
+		t.Fatalf("no JSON: %v", err)
+	}
+	if other.V != e.Version || other.Run != e.Run.String() || other.Seq != e.Seq || other.Epoch != e.Epoch || !other.Time.Equal(e.Time) ||
+		other.Agent != e.Agent || other.Kind != string(e.Kind) || !bytes.Equal(other.Body, e.Body) || other.Prev != e.Prev.String() {
+		t.Fatalf("read as %+v, by encoding/json as %+v", e, other)
+	}
+}
+
+// A body that is read is written again as it was; one that is refused has said why.
+func FuzzDecodeBody(f *testing.F) {
+	_, bodies := goldenEntries(f)
+	for _, b := range bodies {
+		f.Add(string(b.Kind()), []byte(body(f, b)))
+	}
+	f.Add("note.x", []byte(`{"a":[1,{"b":"\u2028"}]}`))
+	f.Fuzz(func(t *testing.T, kind string, raw []byte) {
+		b, err := journal.DecodeBody(journal.Kind(kind), raw)
+		if err != nil {
+			return
+		}
+		if string(b.Kind()) != kind {
+			t.Fatalf("read as %s", b.Kind())
+		}
+		again, err := journal.EncodeBody(b)
+		if err != nil || !bytes.Equal(again, raw) {
+			t.Fatalf("encoded again as %q, %v", again, err)
+		}
+		journal.Refs(b)
+		journal.Objects(b)
+		var other any
+		if err := json.Unmarshal(raw, &other); err != nil {
+			t.Fatalf("no JSON: %v", err)
+		}
+	})
+}
+
+// Any line after a valid beginning is folded, or refused without a trace.
+func FuzzApplyLine(f *testing.F) {
+	told := story(f)
+	for i, line := range told.lines {
+		f.Add(byte(i), line)
+	}
+	states, imprints := statesOf(f, told)
+	f.Fuzz(func(t *testing.T, at byte, line []byte) {
+		i := int(at) % len(states)
+		s := states[i].Clone()
+		if _, _, err := s.Apply(line); err != nil && imprint(s) != imprints[i] {
+			t.Fatalf("changed by an entry that it refused: %v", err)
+		}
+	})
+}
+
+// Any body, in an entry that fits, with the right commitment: what the fold itself has to stand.
+func FuzzApplyBody(f *testing.F) {
+	told := story(f)
+	for i, line := range told.lines {
+		e, err := journal.Decode(line)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(byte(i), e.Agent, string(e.Kind), []byte(e.Body))
+	}
+	states, imprints := statesOf(f, told)
+	f.Fuzz(func(t *testing.T, at byte, agent, kind string, raw []byte) {
+		b, err := journal.DecodeBody(journal.Kind(kind), raw)
+		if err != nil || !journal.ValidAgent(agent) {
+			return
+		}
+		i := int(at) % len(states)
+		s, epoch := states[i].Clone(), states[i].Epoch+1 // takes in recovered too
+		line := draft(t, s, runID(1), epoch, began.Add(time.Hour), agent, b)
+		_, _, err = s.Apply(line)
+		switch {
+		case err != nil && imprint(s) != imprints[i]:
+			t.Fatalf("changed by an entry that it refused: %v", err)
+		case err == nil && specifiedHash(t, s) != s.Hash():
+			t.Fatalf("hashes to %s, as specified to %s", s.Hash(), specifiedHash(t, s))
+		case imprint(states[i]) != imprints[i]:
+			t.Fatal("the original changed with its clone")
+		}
+	})
+}
+
+// statesOf are the states before each entry, and their imprints.
+func statesOf(t testing.TB, told *recorder) (states []*journal.State, imprints []string) {
+	t.Helper()
+	s := journal.Start(nil)
+	for _, line := range told.lines {
+		states, imprints = append(states, s.Clone()), append(imprints, imprint(s))
+		if _, _, err := s.Apply(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return append(states, s), append(imprints, imprint(s))
+}
+
+// A head that is opened signs to the same text.
+func FuzzOpenHead(f *testing.F) {
+	worker := workerKey(f, "worker")
+	f.Add(sign(f, someHead(), worker))
+	f.Add(sign(f, someHead(), worker, workerKey(f, "witness")))
+	f.Add([]byte("a/run/b\n1\n\nstate \n\n— worker AAAA\n"))
+	known := note.VerifierList(worker.verifier)
+	f.Fuzz(func(t *testing.T, signed []byte) {
+		h, n, err := journal.OpenHead(signed, known)
+		if err != nil {
+			return
+		}
+		again, err := journal.SignHead(h, worker.signer)
+		if err != nil || !strings.HasPrefix(string(again), n.Text+"\n") {
+			t.Fatalf("%+v is signed as %q, %v", h, again, err)
+		}
+	})
+}
+
+// A checkpoint of hostile chunks, each under its right name, is loaded or refused; what was loaded
+// can be used.
+func FuzzLoadCheckpoint(f *testing.F) {
+	told := story(f)
+	store := chunks{}
+	record, _ := store.save(told.state)
+	var names struct{ Agents, Tasks []journal.Hash }
+	if err := json.Unmarshal(record, &names); err != nil {
+		f.Fatal(err)
+	}
+	agent, task := store[names.Agents[0]], store[names.Tasks[0]]
+	text := strings.ReplaceAll(string(record), names.Agents[0].String(), "AGENT")
+	text = strings.ReplaceAll(text, names.Tasks[0].String(), "TASK")
+	f.Add([]byte(text), agent, task, []byte{})
+	f.Add([]byte(`{"fold":1,"agents":["AGENT","AGENT"],"tasks":["TASK"],"marks":[{"Agents":["AGENT"],"Tasks":["TASK","TASK"]}]}`),
+		[]byte(`{"Agent":{"path":"/","head":"","length":256},"Blocks":["BLOCK"],"Tail":[]}`), task, make([]byte, 257*32))
+	last := told.lines[len(told.lines)-1]
+	f.Fuzz(func(t *testing.T, record, agent, task, block []byte) {
+		hostile := chunks{}
+		for n, b := range store {
+			hostile[n] = b
+		}
+		put := func(b []byte) []byte {
+			name := journal.Hash(journal.NameObject(b))
+			hostile[name] = b
+			return []byte(name.String())
+		}
+		agent = bytes.ReplaceAll(agent, []byte("BLOCK"), put(block))
+		record = bytes.ReplaceAll(record, []byte("AGENT"), put(agent))
+		record = bytes.ReplaceAll(record, []byte("TASK"), put(task))
+		s, err := journal.LoadCheckpoint(record, hostile.get)
+		if err != nil {
+			return
+		}
+		before := imprint(s)
+		if _, _, err := s.Apply(last); err != nil && imprint(s) != before {
+			t.Fatalf("changed by an entry that it refused: %v", err)
+		}
+		journal.Start(s)
+		s.Target()
+	})
+}
+
+func FuzzParseRunID(f *testing.F) {
+	f.Add(goodRun)
+	f.Add(strings.ToUpper(goodRun))
+	f.Fuzz(func(t *testing.T, text string) {
+		if id, err := journal.ParseRunID(text); err == nil && id.String() != text {
+			t.Fatalf("%q is read as %s", text, id)
+		}
+	})
+}
