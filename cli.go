@@ -70,10 +70,14 @@ func version() string {
 	return info.Main.Version + revision
 }
 
-// defaultData is the user's data directory by the XDG base directory specification.
+// defaultData is the user's data directory by the XDG base directory specification; root's is the
+// system's by the Filesystem Hierarchy Standard.
 func defaultData(env func(string) string) string {
 	if dir := env("XDG_DATA_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "tacho")
+	}
+	if os.Getuid() == 0 {
+		return "/var/lib/tacho" // root's home is closed to the user that tools run as
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {

@@ -74,18 +74,18 @@ func (c *cli) doctor(ctx context.Context) error {
 
 func (c *cli) examine(ctx context.Context) (*health, error) {
 	h := &health{Version: version(), Data: c.data, Problems: []string{}}
-	if err := os.MkdirAll(c.data, 0o700); err != nil {
-		return nil, fmt.Errorf("make data directory: %w; choose another with --data", err)
+	if err := c.examineStore(ctx, h); err != nil {
+		return nil, err
 	}
 	h.Sandbox = gate.Probe(ctx, c.data)
 	for _, r := range h.Sandbox.Refused {
+		if h.Sandbox.Tier != 0 && h.Sandbox.Tier <= r.Tier {
+			continue // a stronger tier works: nobody misses this one
+		}
 		h.Problems = append(h.Problems, fmt.Sprintf("sandbox tier %v lacks %s (%s: %s): %s", r.Tier, r.Feature, r.Step, r.Cause, r.Remedy))
 	}
 	h.lacking = h.Sandbox.TierName == "none"
 	if err := c.examineDisk(h); err != nil {
-		return nil, err
-	}
-	if err := c.examineStore(ctx, h); err != nil {
 		return nil, err
 	}
 	if path, err := exec.LookPath("go"); err == nil {
@@ -151,7 +151,7 @@ func (c *cli) examineStore(ctx context.Context, h *health) error {
 	case !errors.Is(err, owner.ErrNoOwner):
 		return err
 	default:
-		store, err := state.Open(c.data, state.Options{})
+		store, err := c.openStore(nil)
 		if err != nil {
 			return fmt.Errorf("open data directory: %w", err)
 		}
@@ -159,7 +159,7 @@ func (c *cli) examineStore(ctx context.Context, h *health) error {
 			return err
 		}
 	}
-	key, err := state.PublicKey(c.data)
+	key, err := state.PublicKey(c.storeDir())
 	if err != nil {
 		return err
 	}

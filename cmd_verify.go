@@ -62,7 +62,7 @@ func (c *cli) verify(ctx context.Context, name string, keys []string) error {
 // trustedKeys reads the keys that are given, or the data directory's.
 func (c *cli) trustedKeys(given []string) (note.Verifiers, error) {
 	if len(given) == 0 {
-		return state.TrustedKeys(c.data)
+		return state.TrustedKeys(c.storeDir())
 	}
 	var verifiers []note.Verifier
 	for _, key := range given {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,6 +14,7 @@ import (
 	"tachograph/inference"
 	"tachograph/replay"
 	"tachograph/runner"
+	"tachograph/runner/gate"
 	"tachograph/runner/state"
 	"tachograph/schemas/chat"
 	"tachograph/schemas/journal"
@@ -45,7 +48,7 @@ func (c *cli) reach(ctx context.Context) (*place, error) {
 		if !errors.Is(err, owner.ErrNoOwner) {
 			return nil, err
 		}
-		store, err := state.Open(c.data, state.Options{Log: p.log, Clock: time.Now})
+		store, err := c.openStore(p.log)
 		if err == nil {
 			p.store, p.Journal = store, replay.Local(store)
 			return p, nil
@@ -60,6 +63,23 @@ func (c *cli) reach(ctx context.Context) (*place, error) {
 		}
 	}
 }
+
+// openStore opens the journals of a data directory that nobody owns. Tools of a server that is root
+// run as another user and must be able to pass through to their trees, so there the directory is
+// searchable; what it holds besides is for its owner alone.
+func (c *cli) openStore(log *slog.Logger) (*state.Store, error) {
+	mode := os.FileMode(0o700)
+	if gate.ToolUser() >= 0 {
+		mode = 0o711
+	}
+	if err := os.MkdirAll(c.data, mode); err != nil {
+		return nil, fmt.Errorf("%w; choose another directory with --data", err)
+	}
+	return state.Open(c.storeDir(), state.Options{Log: log})
+}
+
+// storeDir is where a data directory keeps its journals and keys.
+func (c *cli) storeDir() string { return filepath.Join(c.data, "store") }
 
 func (p *place) Close() error {
 	if p.client != nil {

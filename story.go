@@ -92,7 +92,7 @@ func (s *story) other(ctx context.Context, e journal.Entry, body journal.Body) {
 	case *journal.Stopped:
 		s.event(e, s.paint.warn("asked to stop"), s.text(ctx, b.By))
 	case *journal.Recovered:
-		s.event(e, s.paint.warn("taken up again"), fmt.Sprintf("%d in doubt, %d run again, %d asked again", len(b.Doubt), len(b.Rerun), len(b.Lost)))
+		s.recovered(e, b)
 	case *journal.AlarmRaised:
 		s.event(e, s.paint.bad("alarm "+b.Alarm), s.text(ctx, b.Reason))
 	case *journal.AgentSpawned:
@@ -110,6 +110,25 @@ func (s *story) other(ctx context.Context, e journal.Entry, body journal.Body) {
 	case *journal.LimitChanged:
 		s.event(e, "limits changed", fmt.Sprintf("%+v", b.Limits))
 	}
+}
+
+// recovered says what a process found unfinished when it took the run up.
+func (s *story) recovered(e journal.Entry, b *journal.Recovered) {
+	var found []string
+	for _, f := range []struct {
+		n    int
+		noun string
+		what string
+	}{{len(b.Rerun), "call", "to run again"}, {len(b.Doubt), "call", "that may have happened"}, {len(b.Lost), "question", "to ask again"}} {
+		if f.n > 0 {
+			found = append(found, count(int64(f.n), f.noun)+" "+f.what)
+		}
+	}
+	what := "taken up by a new process"
+	if len(found) > 0 {
+		what = s.paint.warn(what)
+	}
+	s.event(e, what, strings.Join(found, ", "))
 }
 
 func (s *story) asked(e journal.Entry, b *journal.ModelAsked) {
@@ -177,7 +196,7 @@ func (s *story) started(ctx context.Context, e journal.Entry, b *journal.CallSta
 }
 
 func (s *story) ended(ctx context.Context, e journal.Entry, b *journal.CallEnded) {
-	mark, took := s.paint.good("✓"), (time.Duration(b.MicroSec) * time.Microsecond).Round(time.Millisecond)
+	mark, took := s.paint.good("✓"), duration(b.MicroSec)
 	if b.Status != "ok" {
 		mark = s.paint.bad("✗ " + b.Status)
 	}
@@ -206,7 +225,7 @@ func (s *story) callLine(ctx context.Context, id int64) string {
 	var args map[string]any
 	json.Unmarshal([]byte(s.text(ctx, p.Args)), &args)
 	said := ""
-	for _, key := range []string{"command", "path", "from", "pattern", "glob", "call"} {
+	for _, key := range []string{"command", "pattern", "path", "from", "glob", "call"} {
 		if v, ok := args[key].(string); ok {
 			said = v
 			break
@@ -300,6 +319,20 @@ func reasons(text string) string {
 	return "(" + strings.Join(r.Reasons, "; ") + ")"
 }
 
+// duration is a wall time in microseconds, for people.
+func duration(us int64) string {
+	switch d := time.Duration(us) * time.Microsecond; {
+	case d < time.Millisecond:
+		return "<1 ms"
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	default:
+		return d.Round(time.Second).String()
+	}
+}
+
 func oneLine(text string) string { return strings.Join(strings.Fields(harmless(text)), " ") }
 
 // harmless replaces what could move the cursor, change colours, or reorder what is read.
@@ -339,6 +372,9 @@ func wrap(text string, width int) []string {
 func count(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun
+	}
+	if stem, ok := strings.CutSuffix(noun, "y"); ok {
+		return fmt.Sprintf("%d %sies", n, stem)
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -207,9 +207,6 @@ func (x *execution) end(outcome, reason string) error {
 	if _, err := x.run.Append(x.ctx, x.root(body)); err != nil {
 		return fmt.Errorf("end run: %w", err)
 	}
-	if err := x.run.SignHead(x.ctx); err != nil {
-		return fmt.Errorf("sign the run's last head: %w", err)
-	}
 	x.outcome.Reason = reason
 	return nil
 }

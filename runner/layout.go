@@ -30,6 +30,14 @@ func (l layout) scratch() string { return filepath.Join(l.root, "scratch") }
 
 // make creates the private directories, owned by uid if that is not negative.
 func (l layout) make(uid int) error {
+	if uid >= 0 {
+		// The tools' user passes through; each directory that it enters is its own.
+		for _, dir := range []string{filepath.Dir(l.root), l.root} {
+			if err := errors.Join(os.MkdirAll(dir, 0o711), os.Chmod(dir, 0o711)); err != nil {
+				return fmt.Errorf("make run directory: %w", err)
+			}
+		}
+	}
 	for _, dir := range []string{l.home(), l.tmp(), l.scratch()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("make run directory: %w", err)

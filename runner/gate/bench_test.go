@@ -1,9 +1,12 @@
 package gate_test
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +14,7 @@ import (
 
 	"tachograph/runner/gate"
 	"tachograph/runner/gate/reach"
+	"tachograph/runner/tools"
 )
 
 // BenchmarkInput times the whole gate input (paths through the tree's links, the shell's parse,
@@ -88,4 +92,59 @@ func bareContext() cedar.Record {
 		m[name] = cedar.False
 	}
 	return cedar.NewRecord(m)
+}
+
+// BenchmarkCall times what the gate adds to a tool call (proposal, decision, journal with its fsyncs,
+// delta): a call through the gate against the same tool called directly, interleaved, each in a tree
+// of 2,000 files of its own. No sandbox is in either.
+func BenchmarkCall(b *testing.B) {
+	files := map[string]string{}
+	for i := range 2000 {
+		files[fmt.Sprintf("dir%02d/sub%d/file%04d.txt", i%40, i%7, i)] = strings.Repeat(fmt.Sprintln("line", i), 40)
+	}
+	for _, c := range []struct {
+		name string
+		r    func(i int) gate.Request
+	}{
+		{"read", func(int) gate.Request {
+			return request("/", 0, "read_file", map[string]any{"path": "dir03/sub3/file0003.txt"})
+		}},
+		{"write", func(i int) gate.Request {
+			return request("/", 0, "write_file", map[string]any{"path": "dir03/sub3/file0003.txt", "content": fmt.Sprintln("text", i)})
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			l := newLab(b, files, func(g *gate.Config) { g.Notify = nil })
+			bare := filepath.Join(b.TempDir(), "bare")
+			l.write(bare, files)
+			root, err := os.OpenRoot(bare)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer root.Close()
+			set, err := tools.New([]string{"filesystem"}, tools.Env{Root: root, Mount: mount})
+			if err != nil {
+				b.Fatal(err)
+			}
+			var through, direct, added []time.Duration
+			for i := 0; b.Loop(); i++ {
+				l.turn("/", 1)
+				r := c.r(i)
+				t0 := time.Now()
+				end, err := l.gate.Do(b.Context(), r)
+				t1 := time.Now()
+				plan, planErr := set.Plan(r.Tool, r.Arguments)
+				out, runErr := set.Run(b.Context(), plan, tools.Input{ID: "x"})
+				t2 := time.Now()
+				if err := errors.Join(err, planErr, runErr); err != nil || end.Status != "ok" || out.Status != "ok" {
+					b.Fatal(err, end.Status, out.Status)
+				}
+				through, direct = append(through, t1.Sub(t0)), append(direct, t2.Sub(t1))
+				added = append(added, t1.Sub(t0)-t2.Sub(t1))
+			}
+			report(b, "gate", through)
+			report(b, "direct", direct)
+			report(b, "added", added)
+		})
+	}
 }

@@ -74,25 +74,24 @@ func (d Decision) JSON(actions []string) []byte {
 
 // Actions lists the actions that the call takes, in the schema's order.
 func (in Input) Actions() []string {
+	r := in.Reach
 	var actions []string
-	switch {
-	case len(in.Reach.Written) > 0, in.Effect == "write", in.Reach.WritesOutside:
-		actions = append(actions, "write")
-	}
-	if len(in.Reach.Deleted) > 0 || in.Effect == "delete" || in.Reach.RecursiveDelete {
-		actions = append(actions, "delete")
-	}
-	if in.Executes {
-		actions = append(actions, "execute")
-	}
-	if in.Reach.UsesNetwork || in.Scope == "external" {
-		actions = append(actions, "network")
-	}
-	if len(in.Reach.Read) > 0 || in.Effect == "read" {
-		actions = append([]string{"read"}, actions...)
+	for _, a := range []struct {
+		name  string
+		taken bool
+	}{
+		{"read", len(r.Read) > 0 || in.Effect == "read"},
+		{"write", len(r.Written) > 0 || in.Effect == "write"},
+		{"delete", len(r.Deleted) > 0 || in.Effect == "delete" || r.RecursiveDelete},
+		{"execute", in.Executes},
+		{"network", r.UsesNetwork || in.Scope == "external"},
+	} {
+		if a.taken {
+			actions = append(actions, a.name)
+		}
 	}
 	if len(actions) == 0 {
-		actions = []string{"none"}
+		return []string{"none"}
 	}
 	return actions
 }
@@ -105,10 +104,11 @@ func (p *Policy) Decide(in Input) Decision {
 	var permitted, held, denied, broken []Reason
 	for _, action := range in.Actions() {
 		request.Action = cedar.NewEntityUID("Action", cedar.String(action))
-		yes, why := cedar.Authorize(p.permits, entities, request)
-		_, not := cedar.Authorize(p.forbids, entities, request)
-		broken = p.errors(broken, why, not)
-		here, holds := p.forbidding(not)
+		rules := p.on[action]
+		yes, why := cedar.Authorize(rules.permits, entities, request)
+		_, not := cedar.Authorize(rules.forbids, entities, request)
+		broken = errorsOf(broken, why, not)
+		here, holds := rules.forbids.matched(not)
 		switch {
 		case yes == cedar.Deny:
 			denied = append(denied, Reason{Text: "no policy permits the action " + action})
@@ -116,7 +116,7 @@ func (p *Policy) Decide(in Input) Decision {
 			verdict = Deny
 		case len(here) == 0:
 			for _, m := range why.Reasons {
-				permitted = append(permitted, p.permits.find(m.PolicyID).because())
+				permitted = append(permitted, rules.permits.find(m.PolicyID).because())
 			}
 		case holds:
 			held = append(held, here...)
@@ -139,16 +139,16 @@ func (p *Policy) Decide(in Input) Decision {
 	return Decision{Allow, once(permitted), 0}
 }
 
-// forbidding returns the reasons of the forbids that matched. holds is false if one of them has no
+// matched returns the reasons of the forbids that matched. holds is false if one of them has no
 // @hold; then only those that deny are returned.
-func (p *Policy) forbidding(d cedar.Diagnostic) (reasons []Reason, holds bool) {
+func (r rules) matched(d cedar.Diagnostic) (reasons []Reason, holds bool) {
 	var plain []Reason
 	for _, m := range d.Reasons {
-		r := p.forbids.find(m.PolicyID)
-		if !r.held {
-			plain = append(plain, r.because())
+		one := r.find(m.PolicyID)
+		if !one.held {
+			plain = append(plain, one.because())
 		}
-		reasons = append(reasons, r.because())
+		reasons = append(reasons, one.because())
 	}
 	if len(plain) > 0 {
 		return plain, false
@@ -156,7 +156,7 @@ func (p *Policy) forbidding(d cedar.Diagnostic) (reasons []Reason, holds bool) {
 	return reasons, true
 }
 
-func (p *Policy) errors(into []Reason, diagnostics ...cedar.Diagnostic) []Reason {
+func errorsOf(into []Reason, diagnostics ...cedar.Diagnostic) []Reason {
 	for _, d := range diagnostics {
 		for _, e := range d.Errors {
 			into = append(into, Reason{ID: string(e.PolicyID), Line: e.Position.Line, Error: e.Message,
@@ -202,6 +202,9 @@ func (f facts) Get(uid cedar.EntityUID) (cedar.Entity, bool) {
 	}
 	return cedar.Entity{}, false
 }
+
+// actionNames are the schema's actions, groups apart.
+func actionNames() []string { return []string{"none", "read", "write", "delete", "execute", "network"} }
 
 // actionGroups are the actions with their parents, as the schema has them.
 func actionGroups() cedar.EntityMap {

@@ -258,7 +258,7 @@ func (z *zygote) namespaceOps(s *callScript, rq request) {
 	// nobody can lift the cover.
 	add(featureMounts, "hide "+hidden, unix.SYS_MOUNT, s.text(emptyDir), s.text(hidden), 0, unix.MS_BIND)
 	loopbackOps(s, add)
-	procOps(s, add)
+	procOps(s, z.masks, add)
 }
 
 type adder func(feature, name string, nr uintptr, args ...uintptr) *op
@@ -269,13 +269,12 @@ const atFDCWD = ^uintptr(99) // AT_FDCWD, -100
 const noLinks = unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS
 
 func (s *callScript) openOp(add adder, path string, save *int32) {
-	how := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: noLinks}
-	add(featurePaths, "open "+path, unix.SYS_OPENAT2, atFDCWD, s.text(path), address(s.script, how), unsafe.Sizeof(*how)).save = save
-	address(s.script, save)
+	how := place(s.script, unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: noLinks})
+	add(featurePaths, "open "+path, unix.SYS_OPENAT2, atFDCWD, s.text(path), number(how), unsafe.Sizeof(*how)).save = save
 }
 
 func (z *zygote) overlayOps(s *callScript, id string, add adder) {
-	point := new(int32)
+	point := place(s.script, int32(0))
 	s.openOp(add, z.layout.Mount, point)
 	dup := add(featureOverlay, "name mount point", unix.SYS_DUP3, 0, uintptr(z.spareFD), unix.O_CLOEXEC)
 	dup.from, dup.fromArg = point, 0
@@ -289,38 +288,42 @@ func (z *zygote) overlayOps(s *callScript, id string, add adder) {
 
 // allowOps grant everything below a path that exists only in the call.
 func (z *zygote) allowOps(s *callScript, path string, add adder) {
-	rule := beneath(-1, s.rules.handled)
+	rule := place(s.script, *beneath(-1, s.rules.handled))
 	s.openOp(add, path, &rule.Parent_fd)
-	add(featureLandlock, "allow "+path, unix.SYS_LANDLOCK_ADD_RULE, uintptr(s.rules.fd), unix.LANDLOCK_RULE_PATH_BENEATH, address(s.script, rule))
+	add(featureLandlock, "allow "+path, unix.SYS_LANDLOCK_ADD_RULE, uintptr(s.rules.fd), unix.LANDLOCK_RULE_PATH_BENEATH, number(rule))
+}
+
+// procMasks are the files to mask that this kernel has.
+func procMasks() []string {
+	var out []string
+	for _, name := range []string{"kcore", "keys", "key-users", "timer_list", "sched_debug", "latency_stats", "config.gz",
+		"kallsyms", "sysrq-trigger", "kmsg", "kpagecount", "kpageflags", "kpagecgroup"} {
+		if _, err := os.Lstat("/proc/" + name); err == nil {
+			out = append(out, "/proc/"+name)
+		}
+	}
+	return out
 }
 
 func loopbackOps(s *callScript, add adder) {
-	sock := new(int32)
-	address(s.script, sock)
+	sock := place(s.script, int32(0))
 	add(featureNetwork, "open socket", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC).save = sock
 	ifr, _ := unix.NewIfreq("lo") // only a name that is too long is an error
 	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	up := add(featureNetwork, "raise loopback", unix.SYS_IOCTL, 0, unix.SIOCSIFFLAGS, address(s.script, ifr))
+	up := add(featureNetwork, "raise loopback", unix.SYS_IOCTL, 0, unix.SIOCSIFFLAGS, number(place(s.script, *ifr)))
 	up.from, up.fromArg = sock, 0
 }
 
-// procOps show the call's own processes, and mask what proc tells about the machine or lets change. A process without
-// privileges cannot write these files anyway: the masks are for the day that one of them gets its permissions wrong.
-func procOps(s *callScript, add adder) {
-	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-	proc, dir := s.text("proc"), s.text("/proc")
-	add(featureProc, "mount proc", unix.SYS_MOUNT, proc, dir, proc, flags, s.text("hidepid=invisible"))
-	for _, p := range []string{"/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs"} {
-		a := s.text(p)
-		add(featureProc, "bind "+p, unix.SYS_MOUNT, a, a, 0, unix.MS_BIND).may = unix.ENOENT
-		add(featureProc, "make read-only "+p, unix.SYS_MOUNT, 0, a, 0, unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|flags).may = unix.ENOENT
-	}
+// procOps show the call's own processes, and mask what proc tells about the machine. Nothing in proc can be written:
+// Landlock grants reading only, and the process has no privilege that would let it.
+func procOps(s *callScript, masks []string, add adder) {
+	proc := s.text("proc")
+	add(featureProc, "mount proc", unix.SYS_MOUNT, proc, s.text("/proc"), proc, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, s.text("hidepid=invisible"))
 	null := s.text("/dev/null")
-	for _, p := range []string{"kcore", "keys", "timer_list", "config.gz", "kallsyms", "sysrq-trigger", "kmsg", "key-users", "latency_stats"} {
-		add(featureProc, "mask /proc/"+p, unix.SYS_MOUNT, null, s.text("/proc/"+p), 0, unix.MS_BIND).may = unix.ENOENT
+	for _, p := range masks {
+		add(featureProc, "mask "+p, unix.SYS_MOUNT, null, s.text(p), 0, unix.MS_BIND)
 	}
-	adj := new(int32)
-	address(s.script, adj)
+	adj := place(s.script, int32(0))
 	add(featureProc, "open oom_score_adj", unix.SYS_OPENAT, atFDCWD, s.text("/proc/self/oom_score_adj"), unix.O_WRONLY|unix.O_CLOEXEC).save = adj
 	write := add(featureProc, "offer itself to the OOM killer", unix.SYS_WRITE, 0, s.text("1000"), 4)
 	write.from, write.fromArg = adj, 0
@@ -345,9 +348,9 @@ func (z *zygote) privilegeOps(s *callScript) {
 		}
 		prctl("clear ambient capabilities", unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL)
 	}
-	header := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	none := new([2]unix.CapUserData)
-	s.add(&s.init, op{feature: featureSeccomp, name: "drop capabilities", nr: unix.SYS_CAPSET, args: [6]uintptr{address(s.script, header), address(s.script, none)}})
+	header := place(s.script, unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3})
+	none := place(s.script, [2]unix.CapUserData{})
+	s.add(&s.init, op{feature: featureSeccomp, name: "drop capabilities", nr: unix.SYS_CAPSET, args: [6]uintptr{number(header), number(none)}})
 	prctl("close itself to tracing", unix.PR_SET_DUMPABLE, 0)
 }
 
@@ -372,20 +375,20 @@ func (z *zygote) commandOps(s *callScript, rq request, stdio [3]int) {
 	add(featureProcesses, "set umask", unix.SYS_UMASK, 0o022)
 	if z.layout.Tier != Off {
 		for _, l := range z.layout.Limits.resources() {
-			add(featureProcesses, "limit "+l.name, unix.SYS_PRLIMIT64, 0, l.resource, address(s.script, &unix.Rlimit{Cur: l.value, Max: l.value}))
+			add(featureProcesses, "limit "+l.name, unix.SYS_PRLIMIT64, 0, l.resource, number(place(s.script, unix.Rlimit{Cur: l.value, Max: l.value})))
 		}
 	}
-	defaults := address(s.script, new([4]uint64)) // struct sigaction with SIG_DFL
+	defaults := number(place(s.script, [4]uint64{})) // struct sigaction with SIG_DFL
 	for sig := uintptr(1); sig <= 64; sig++ {
 		add(featureProcesses, "reset signal", unix.SYS_RT_SIGACTION, sig, defaults, 0, 8).may = unix.EINVAL // KILL and STOP
 	}
 	add(featurePaths, "change directory", unix.SYS_CHDIR, s.text(string(rq.Dir)))
 	if s.rules != nil {
 		add(featureLandlock, "enforce Landlock", unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(s.rules.fd), 0)
-		add(featureSeccomp, "install filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, address(s.script, z.filter))
+		add(featureSeccomp, "install filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, number(z.filter))
 	}
 	add(featureProcesses, "mark descriptors", unix.SYS_CLOSE_RANGE, 3, maxFD, unix.CLOSE_RANGE_CLOEXEC)
-	add(featureProcesses, "unblock signals", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, address(s.script, new(uint64)), 0, 8)
+	add(featureProcesses, "unblock signals", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, number(place(s.script, uint64(0))), 0, 8)
 	s.cmdExec = len(s.cmd)
 	env := plainStrings(rq.Env)
 	argv, envp := s.texts(plainStrings(rq.Args)), s.texts(env)

@@ -15,7 +15,8 @@ type Command struct {
 	ID   string
 	Args []string // the program, found along PATH as a shell would, and its arguments
 	Dir  string   // absolute, Mount or below it; empty means Mount
-	Env  []string // KEY=value; HOME, PATH, TMPDIR and LANG are added where missing. Nothing is inherited
+	Env  []string // KEY=value; HOME, PATH, TMPDIR and LANG are added where missing (and what git needs to do without
+	// /etc/gitconfig, which may name credentials). Nothing is inherited
 
 	// Stdin is read until the process ends or the reader does. Run does not wait for a Read that is under way when the
 	// process ends, so the reader must be one that can be abandoned. Nil is an empty input.
@@ -110,7 +111,7 @@ const defaultPath = "/usr/local/go/bin:/usr/local/bin:/usr/local/sbin:/usr/bin:/
 // environment adds what a process needs and c.Env lacks.
 func (c Command) environment(home, tmp string) []string {
 	env := append([]string(nil), c.Env...)
-	for _, d := range []string{"PATH=" + defaultPath, "HOME=" + home, "TMPDIR=" + tmp, "LANG=C.UTF-8"} {
+	for _, d := range []string{"PATH=" + defaultPath, "HOME=" + home, "TMPDIR=" + tmp, "LANG=C.UTF-8", "GIT_CONFIG_NOSYSTEM=1"} {
 		if _, ok := lookup(env, d[:strings.IndexByte(d, '=')]); !ok {
 			env = append(env, d)
 		}

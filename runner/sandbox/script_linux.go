@@ -42,16 +42,15 @@ type script struct {
 	record    *record // what is being reported
 	recordPtr uintptr
 	usagePtr  uintptr // of record.usage
-	waitMask  *uint64 // SIGCHLD and SIGTERM
-	maskPtr   uintptr
+	maskPtr   uintptr // SIGCHLD and SIGTERM
 	waitState *uint32
 	statePtr  uintptr
-	allMask   *uint64
-	allPtr    uintptr
+	allPtr    uintptr // all signals
 	oldMask   *uint64 // the forking thread's own
 	oldPtr    uintptr
 
-	pins runtime.Pinner // keeps alive, and in place, what the addresses above and in ops point to
+	arena []uint64       // what is left of the memory that addresses above and in ops point to
+	pins  runtime.Pinner // keeps all of that memory alive and in place
 }
 
 // record is what a child writes to the status pipe, as it lies in memory (see the package comment). It is shorter than
@@ -70,37 +69,55 @@ const (
 )
 
 func newScript(flags uintptr, status int) *script {
-	s := &script{flags: flags, linger: flags&unix.CLONE_NEWPID == 0, status: uintptr(status), record: new(record), waitMask: new(uint64), waitState: new(uint32), allMask: new(uint64), oldMask: new(uint64)}
-	*s.waitMask = 1<<(unix.SIGCHLD-1) | 1<<(unix.SIGTERM-1)
-	*s.allMask = ^uint64(0)
-	s.recordPtr = address(s, s.record)
-	s.usagePtr = address(s, &s.record.usage)
-	s.maskPtr = address(s, s.waitMask)
-	s.statePtr = address(s, s.waitState)
-	s.allPtr = address(s, s.allMask)
-	s.oldPtr = address(s, s.oldMask)
+	s := &script{init: make([]op, 0, 128), cmd: make([]op, 0, 128), flags: flags, linger: flags&unix.CLONE_NEWPID == 0, status: uintptr(status)}
+	s.record, s.waitState, s.oldMask = place(s, record{}), place(s, uint32(0)), place(s, uint64(0))
+	s.recordPtr, s.usagePtr = number(s.record), number(&s.record.usage)
+	s.statePtr, s.oldPtr = number(s.waitState), number(s.oldMask)
+	s.maskPtr = number(place(s, uint64(1<<(unix.SIGCHLD-1)|1<<(unix.SIGTERM-1))))
+	s.allPtr = number(place(s, ^uint64(0)))
 	return s
 }
 
-// address pins p for the life of s and gives its number.
-func address[T any](s *script, p *T) uintptr {
-	s.pins.Pin(p)
-	return uintptr(unsafe.Pointer(p))
+// arenaWords is enough for an ordinary call; a longer argument list gets memory of its own.
+const arenaWords = 2048
+
+// alloc gives n bytes, aligned for any type, in memory that holds no Go pointers and does not move.
+func (s *script) alloc(n uintptr) unsafe.Pointer {
+	words := max(int(n+7)/8, 1)
+	if len(s.arena) < words {
+		s.arena = make([]uint64, max(words, arenaWords))
+		s.pins.Pin(&s.arena[0])
+	}
+	p := unsafe.Pointer(&s.arena[0])
+	s.arena = s.arena[words:]
+	return p
 }
 
-// text pins a NUL-terminated copy of v. v holds no NUL: what comes from outside was checked (Command.check).
+// place puts v, which holds no Go pointers that need keeping alive, into s's memory.
+func place[T any](s *script, v T) *T {
+	p := (*T)(s.alloc(unsafe.Sizeof(v)))
+	*p = v
+	return p
+}
+
+// number is p's address as a system call takes it. p was placed.
+func number[T any](p *T) uintptr { return uintptr(unsafe.Pointer(p)) }
+
+// text places a NUL-terminated copy of v. v holds no NUL: what comes from outside was checked (Command.check).
 func (s *script) text(v string) uintptr {
-	b := append([]byte(v), 0)
-	return address(s, &b[0])
+	p := s.alloc(uintptr(len(v)) + 1)
+	copy(unsafe.Slice((*byte)(p), len(v)), v) // the memory is zero
+	return uintptr(p)
 }
 
-// texts pins a NULL-terminated array of strings, as execve takes it.
+// texts places a NULL-terminated array of strings, as execve takes it.
 func (s *script) texts(vs []string) uintptr {
-	a := make([]uintptr, len(vs)+1)
+	p := s.alloc(uintptr(len(vs)+1) * unsafe.Sizeof(uintptr(0)))
+	a := unsafe.Slice((*uintptr)(p), len(vs)+1)
 	for i, v := range vs {
 		a[i] = s.text(v)
 	}
-	return address(s, &a[0])
+	return uintptr(p)
 }
 
 // start forks the script's first process and gives its process id as the zygote sees it.

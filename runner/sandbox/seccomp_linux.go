@@ -2,7 +2,12 @@
 
 package sandbox
 
-import "golang.org/x/sys/unix"
+import (
+	"maps"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
 
 // The filter is assembled here rather than by a library, because the kernel reads most arguments as 32-bit integers and
 // ignores what stands above: a comparison of all 64 bits, which the libraries at hand make, lets
@@ -73,6 +78,8 @@ type check struct {
 	anyBit uint32   // when set: deny if any of these bits is set
 	unless []uint32 // deny if the argument is none of these
 	when   []uint32 // deny if the argument is one of these
+
+	ifFirst uint32 // when set: only if argument 0 is this
 }
 
 // rule holds the checks of one system call; the call passes if each of them lets it.
@@ -110,6 +117,7 @@ const tiocLinux = 0x541C
 func tier1Rules() []rule {
 	return []rule{{unix.SYS_SOCKET, []check{
 		{arg: 0, unless: []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK}},
+		{arg: 2, unless: []uint32{unix.NETLINK_ROUTE}, ifFirst: unix.AF_NETLINK},
 	}}}
 }
 
@@ -127,7 +135,8 @@ func tier2Rules() []rule {
 	}
 }
 
-// filter assembles the program for a tier.
+// filter assembles the program for a tier: a search tree over the numbers it has an opinion on. The kernel runs a filter
+// over every number when it is installed, which a list of them makes measurably slow.
 func filter(t Tier) []unix.SockFilter {
 	denied, rules := deniedCalls(), commonRules()
 	if t == TierLandlock {
@@ -135,28 +144,37 @@ func filter(t Tier) []unix.SockFilter {
 	} else {
 		rules = append(rules, tier1Rules()...)
 	}
+	opinions := make(map[uint32]*assembler)
+	about := func(nr uint32) *assembler {
+		if opinions[nr] == nil {
+			opinions[nr] = &assembler{}
+		}
+		return opinions[nr]
+	}
+	for _, r := range rules {
+		for _, c := range r.checks {
+			about(r.nr).check(c)
+		}
+	}
+	for _, a := range opinions {
+		a.ret(allowCall)
+	}
+	for _, nr := range denied {
+		about(nr).ret(denyCall)
+	}
+	for _, nr := range absentCalls() {
+		about(nr).ret(absentCall)
+	}
 	var a assembler
 	a.load(dataArch)
 	a.returnUnless(unix.BPF_JEQ, auditArch, killCaller)
 	a.load(dataNumber)
 	a.returnIf(unix.BPF_JGT, lastKnown, absentCall) // x32's numbers have bit 30 set
-	for _, nr := range absentCalls() {
-		a.returnIf(unix.BPF_JEQ, nr, absentCall)
-	}
-	for _, nr := range denied {
-		a.returnIf(unix.BPF_JEQ, nr, denyCall)
-	}
-	for _, r := range rules {
-		a.rule(r)
-	}
-	if t != TierLandlock {
-		a.routeNetlinkOnly()
-	}
-	a.ret(allowCall)
+	a.tree(slices.Sorted(maps.Keys(opinions)), opinions)
 	return a.code
 }
 
-// assembler writes classic BPF whose accumulator holds the call's number between statements.
+// assembler writes classic BPF.
 type assembler struct{ code []unix.SockFilter }
 
 func (a *assembler) emit(code uint16, k uint32, jt, jf uint8) {
@@ -176,18 +194,35 @@ func (a *assembler) returnUnless(cond uint16, k, verdict uint32) {
 	a.ret(verdict)
 }
 
-// rule denies r's call by its checks, and leaves the accumulator as it was.
-func (a *assembler) rule(r rule) {
-	var body assembler
-	for _, c := range r.checks {
-		body.check(c)
+// tree finds the number in the accumulator among numbers, which are sorted, and goes on with what opinions say about it.
+// Any other number is allowed.
+func (a *assembler) tree(numbers []uint32, opinions map[uint32]*assembler) {
+	if len(numbers) == 1 {
+		code := opinions[numbers[0]].code
+		a.returnUnless(unix.BPF_JEQ, numbers[0], allowCall)
+		a.code = append(a.code, code...)
+		return
 	}
-	body.load(dataNumber)
-	a.emit(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, r.nr, 0, uint8(len(body.code)))
-	a.code = append(a.code, body.code...)
+	var low, high assembler
+	half := len(numbers) / 2
+	low.tree(numbers[:half], opinions)
+	high.tree(numbers[half:], opinions)
+	a.emit(unix.BPF_JMP|unix.BPF_JGE|unix.BPF_K, numbers[half], 0, 1)
+	a.emit(unix.BPF_JMP|unix.BPF_JA, uint32(len(low.code)), 0, 0) // conditional jumps reach 255 instructions only
+	a.code = append(append(a.code, low.code...), high.code...)
 }
 
 func (a *assembler) check(c check) {
+	if c.ifFirst != 0 {
+		var body assembler
+		first := c.ifFirst
+		c.ifFirst = 0
+		body.check(c)
+		a.load(dataArgs)
+		a.emit(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, first, 0, uint8(len(body.code)))
+		a.code = append(a.code, body.code...)
+		return
+	}
 	a.load(dataArgs + 8*c.arg)
 	if c.mask != 0 {
 		a.emit(unix.BPF_ALU|unix.BPF_AND|unix.BPF_K, c.mask, 0, 0)
@@ -204,15 +239,4 @@ func (a *assembler) check(c check) {
 	if len(c.unless) > 0 {
 		a.ret(denyCall)
 	}
-}
-
-// routeNetlinkOnly denies socket(AF_NETLINK, …, protocol ≠ NETLINK_ROUTE), the one rule over two arguments.
-func (a *assembler) routeNetlinkOnly() {
-	const body = 6
-	a.emit(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, unix.SYS_SOCKET, 0, body)
-	a.load(dataArgs)
-	a.emit(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, unix.AF_NETLINK, 0, 3)
-	a.load(dataArgs + 8*2)
-	a.returnUnless(unix.BPF_JEQ, unix.NETLINK_ROUTE, denyCall)
-	a.load(dataNumber)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"unsafe"
 
@@ -45,8 +46,10 @@ type zygote struct {
 	abi     int
 	grants  []grant
 	tree    int             // tier 2: O_PATH of the tree, whose rights depend on the call
-	filter  *unix.SockFprog // of the tier
-	spareFD int             // a descriptor number that scripts may overwrite
+	filter  *unix.SockFprog // of the tier; it and its code are pinned, since children are given its address
+	pins    runtime.Pinner
+	masks   []string // tier 1: files of proc that calls do not see
+	spareFD int      // a descriptor number that scripts may overwrite
 
 	mu    sync.Mutex
 	calls map[string]*liveCall
@@ -104,9 +107,10 @@ func (z *zygote) prepare(fds []int) *refused {
 	if z.spareFD, err = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
 		return refuse(featureMounts, "open /dev/null", err)
 	}
-	if code := filter(z.layout.Tier); len(code) > 0 {
-		z.filter = &unix.SockFprog{Len: uint16(len(code)), Filter: unsafe.SliceData(code)}
-	}
+	code := filter(z.layout.Tier)
+	z.filter = &unix.SockFprog{Len: uint16(len(code)), Filter: unsafe.SliceData(code)}
+	z.pins.Pin(z.filter.Filter)
+	z.pins.Pin(z.filter)
 	return z.rehearse()
 }
 
@@ -132,6 +136,7 @@ func (z *zygote) prepareNamespaces(fds []int) error {
 	if err := unix.Sethostname([]byte("sandbox")); err != nil {
 		return refuse(featureMounts, "set host name", err)
 	}
+	z.masks = procMasks()
 	if err := z.grant("/", accessShow); err != nil {
 		return err
 	}

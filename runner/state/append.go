@@ -202,6 +202,11 @@ func (w *writer) addAll() error {
 		}
 	}
 	w.next = w.state.Next
+	if w.ended {
+		if err := w.signLast(); err != nil {
+			return err
+		}
+	}
 	info := w.run.info.of(w.state, w.now, w.bytes)
 	row, err := info.row()
 	if err != nil {
@@ -280,6 +285,13 @@ func (w *writer) name(body journal.Body) error {
 
 // cache remembers the state for a checkpoint, which is written once the entry is durable.
 func (w *writer) cache() {
+	w.caches = append(w.caches, cached{w.state.Clone(), w.frontier()})
+	w.entries, w.since = 0, 0
+}
+
+// publish makes the run what the batch made of it.
+// frontier is the tree up to and with what this append has so far.
+func (w *writer) frontier() *journal.Frontier {
 	frontier, err := journal.ResumeFrontier(w.run.frontier.Size(), w.run.frontier.Nodes())
 	if err != nil {
 		panic("state: copy own frontier: " + err.Error())
@@ -287,11 +299,22 @@ func (w *writer) cache() {
 	for _, h := range w.hashes {
 		frontier.Add(h)
 	}
-	w.caches = append(w.caches, cached{w.state.Clone(), frontier})
-	w.entries, w.since = 0, 0
+	return frontier
 }
 
-// publish makes the run what the batch made of it.
+// signLast signs the head over the whole run in the batch that ends it, so that no crash can leave
+// an end that nobody signed.
+func (w *writer) signLast() error {
+	r := w.run
+	tree := w.frontier()
+	signed, err := journal.SignHead(journal.TreeHead{Run: r.id, Domain: r.store.o.Domain, Size: tree.Size(), Root: tree.Root(),
+		State: w.state.Hash()}, r.store.signer)
+	if err != nil {
+		return err
+	}
+	return w.batch.Set(headKey(r.id, tree.Size(), r.store.key.KeyHash()), signed, nil)
+}
+
 func (w *writer) publish() {
 	r := w.run
 	for _, h := range w.hashes {
@@ -299,6 +322,9 @@ func (w *writer) publish() {
 	}
 	r.live, r.last, r.entries, r.bytes = w.state, w.now, w.entries, w.since
 	r.info = r.info.of(w.state, w.now, w.bytes)
+	if w.ended {
+		r.headAt.Store(w.next)
+	}
 	r.staging.drop(w.named)
 	r.store.quota.wrote(w.bytes)
 }

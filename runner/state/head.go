@@ -28,14 +28,14 @@ func (r *Run) signHead(ctx context.Context) error {
 	r.mu.Lock()
 	gone := r.gone
 	head := journal.TreeHead{Run: r.id, Domain: r.store.o.Domain, Size: r.frontier.Size(), Root: r.frontier.Root()}
-	if head.Size > r.headAt {
+	if head.Size > r.headAt.Load() {
 		head.State = r.live.Hash()
 	}
 	r.mu.Unlock()
 	if gone != nil {
 		return gone
 	}
-	if head.Size <= r.headAt {
+	if head.Size <= r.headAt.Load() {
 		return nil
 	}
 	if err := r.tail.wait(ctx, head.Size); err != nil {
@@ -50,7 +50,7 @@ func (r *Run) signHead(ctx context.Context) error {
 	if err := r.store.rows.commit(batch, !r.volatile); err != nil {
 		return err
 	}
-	r.headAt = head.Size
+	r.headAt.Store(max(head.Size, r.headAt.Load()))
 	r.store.log.Debug("signed head", "run", r.id, "size", head.Size)
 	return nil
 }

@@ -178,3 +178,16 @@ func (w *tale) write(ctx context.Context) error {
 	}
 	return nil
 }
+
+// gone says what is left of a family whose removal had begun. A removal that died before its first
+// batch leaves the family whole.
+func gone(ctx context.Context, s *state.Store, family journal.RunID) error {
+	r, err := s.Run(ctx, family)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return verify(ctx, r.Journal, nil)
+}

@@ -9,7 +9,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"tachograph/runner/state"
-	"tachograph/schemas/journal"
 )
 
 const (

@@ -36,7 +36,7 @@ type Run struct {
 	chunks  map[journal.Hash]bool // chunks of the newest checkpoint
 
 	headMu sync.Mutex
-	headAt int64 // size of the newest signed head
+	headAt atomic.Int64 // size of the newest signed head
 }
 
 // CreateOptions of a run. The zero value makes the root of a new family.
@@ -178,7 +178,8 @@ func (r *Run) load(ctx context.Context) (err error) {
 	if r.live.Next != r.info.Entries {
 		return fmt.Errorf("its summary counts %d entries, %d are there: the store is damaged", r.info.Entries, r.live.Next)
 	}
-	r.headAt, err = r.newestHead()
+	signed, err := r.newestHead()
+	r.headAt.Store(signed)
 	return err
 }
 
