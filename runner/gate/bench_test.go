@@ -26,12 +26,12 @@ func BenchmarkInput(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	root, err := os.OpenRoot(dir)
+	open, err := os.Open(dir)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer root.Close()
-	tree := reach.Tree{Root: root, Mount: "/home/user/project", Home: "/home/agent"}
+	defer open.Close()
+	tree := reach.Tree{Dir: open, Mount: "/home/user/project", Home: "/home/agent"}
 	p, err := gate.NewPolicy("cautious.cedar", gate.Cautious())
 	if err != nil {
 		b.Fatal(err)

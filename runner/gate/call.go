@@ -98,7 +98,7 @@ func (c *call) prepare(ctx context.Context, n now) error {
 	t := c.plan.Targets
 	tree := c.Gate.reach
 	if t.Command == "" {
-		tree.Root = nil // the plan has followed the links already
+		tree.Dir = nil // the plan has followed the links already
 		c.reach = tree.Reach(reach.Claim{Read: t.Read, Write: t.Write, Delete: t.Delete, Hosts: t.Hosts})
 		return nil
 	}

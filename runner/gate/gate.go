@@ -47,6 +47,7 @@ type Gate struct {
 	tools *tools.Set
 	box   *box
 	root  *os.Root
+	dir   *os.File // the same, for looking at links
 	reach reach.Tree
 	tree  *treeLock
 
@@ -93,10 +94,13 @@ func (g *Gate) open(ctx context.Context) (err error) {
 	if g.root, err = os.OpenRoot(g.c.Tree.Dir()); err != nil {
 		return fmt.Errorf("open tree: %w", err)
 	}
+	if g.dir, err = os.Open(g.c.Tree.Dir()); err != nil {
+		return fmt.Errorf("open tree: %w", err)
+	}
 	if g.box, err = openBox(ctx, g.c, g.c.Tree.Dir()); err != nil {
 		return err
 	}
-	g.reach = reach.Tree{Root: g.root, Mount: g.c.Mount, Home: g.box.get().Home(), Seen: g.box.Path(g.c.Mount)}
+	g.reach = reach.Tree{Dir: g.dir, Mount: g.c.Mount, Home: g.box.get().Home(), Seen: g.box.Path(g.c.Mount)}
 	g.tools, err = tools.New(g.c.Toolsets, tools.Env{Root: g.root, Mount: g.c.Mount, Shell: g.box,
 		Vars: environment(g.c.Sandbox.Env), Output: g.output, Limits: g.c.Limits})
 	return err
@@ -110,6 +114,9 @@ func (g *Gate) Close() error {
 	}
 	if g.root != nil {
 		errs = append(errs, g.root.Close())
+	}
+	if g.dir != nil {
+		errs = append(errs, g.dir.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -223,6 +223,7 @@ func (c *call) lastWord(ctx context.Context, status string) (string, error) {
 	if status == "expired" {
 		return expiredText, nil
 	}
+	c.c.Run.State() // returns when the answer that was seen is durable: Entries gives nothing earlier
 	var reasons journal.Ref
 	for line, err := range c.c.Run.Entries(ctx, c.id) {
 		if err != nil {

@@ -312,7 +312,7 @@ func TestTimeout(t *testing.T) {
 			Args:    []string{"bash", "-c", "trap 'echo bye; exit 3' TERM; while :; do sleep 0.01; done"},
 			Timeout: 300 * time.Millisecond, Grace: time.Minute,
 		})
-		if out != "bye" || res.Exit != 3 || !res.TimedOut || res.Killed {
+		if !strings.HasPrefix(out, "bye") || res.Exit != 3 || !res.TimedOut || res.Killed {
 			t.Errorf("with grace: %q, %+v", out, res)
 		}
 		_, res = r.do(sandbox.Command{
@@ -562,10 +562,8 @@ func TestReadOnlyPaths(t *testing.T) {
 func TestTools(t *testing.T) {
 	t.Parallel()
 	eachTier(t, func(t *testing.T, c sandbox.Config) {
-		writeTree(t, c, map[string]string{
-			"go.mod": "module m\n\ngo 1.24\n", "m.go": "package m\n\nfunc F() int { return 1 }\n",
-			"m_test.go": "package m\n\nimport \"testing\"\n\nfunc TestF(t *testing.T) {\n\tif F() != 1 {\n\t\tt.Fatal()\n\t}\n}\n",
-		})
+		// println: to compile the runtime is work enough
+		writeTree(t, c, map[string]string{"go.mod": "module m\n\ngo 1.24\n", "m.go": "package main\n\nfunc main() { println(6 * 7) }\n"})
 		goroot, err := exec.Command("go", "env", "GOROOT").Output()
 		if err != nil {
 			t.Skip("needs go on PATH:", err)
@@ -574,15 +572,15 @@ func TestTools(t *testing.T) {
 		c.ReadOnly = []string{root}
 		r := open(t, c)
 		env := []string{"PATH=" + root + "/bin:/usr/bin:/bin", "GOTOOLCHAIN=local", "GOFLAGS=-p=1", "GOROOT=" + root}
-		out, res := r.do(sandbox.Command{Args: []string{"go", "test", "./..."}, Env: env, Overlay: true, Timeout: 5 * time.Minute})
-		if res.Exit != 0 || !strings.HasPrefix(out, "ok") {
-			t.Errorf("go test: exit %d: %s", res.Exit, out)
+		out, res := r.do(sandbox.Command{Args: []string{"go", "run", "."}, Env: env, Overlay: true, Timeout: 5 * time.Minute})
+		if res.Exit != 0 || out != "42" {
+			t.Errorf("go run: exit %d: %s", res.Exit, out)
 		}
 		out, res = r.bash(`set -e
 			git init -q . && git config user.email a@b && git config user.name n
 			git add . && git commit -qm first && git log --oneline | wc -l
 			diff <(echo a) <(echo a) && cat <<< here
-			echo x > /dev/null; mktemp >/dev/null; id -un >/dev/null || true`)
+			echo x > /dev/null; mktemp >/dev/null; id -u >/dev/null`)
 		if res.Exit != 0 || out != "1\nhere" {
 			t.Errorf("git and bash: exit %d: %s", res.Exit, out)
 		}

@@ -3,20 +3,18 @@ package spans
 import (
 	"strings"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
-	"tachograph/schemas/attr"
-	"tachograph/schemas/chat"
-	"tachograph/schemas/journal"
 	"tachograph/runner/spans/genai"
+	"tachograph/schemas/attr"
+	"tachograph/schemas/journal"
 )
 
 // agent is an actor of the run and its open span. It stays when it has ended, because a rollback
 // may bring it back.
 type agent struct {
 	span
-	detail  agentDetail
+	about   agentDetail
 	open    bool
 	spawned int64 // seq of the entry that made it
 
@@ -61,7 +59,7 @@ func (p *projector) agent(path string) *agent {
 	}
 	a := p.newAgent(path, p.first)
 	if path != "/" {
-		a.detail.model = p.agent(parentPath(path)).detail.model
+		a.about.model = p.agent(parentPath(path)).about.model
 	}
 	return a
 }
@@ -95,8 +93,8 @@ func (p *projector) closeAgent(a *agent, e journal.Entry, failure string) {
 	a.open = false
 	a.close(e, failure)
 	done := a.span
-	detail := a.detail
-	done.detail = &detail
+	about := a.about
+	done.detail = &about
 	p.emit(&done)
 	a.events, a.links, a.because = nil, nil, journal.Ref{}
 }
@@ -104,7 +102,7 @@ func (p *projector) closeAgent(a *agent, e journal.Entry, failure string) {
 func (p *projector) runStarted(e journal.Entry, b *journal.RunStarted) {
 	p.first = e
 	root := p.newAgent("/", e)
-	root.detail = agentDetail{model: b.Model, goal: b.Goal, started: b}
+	root.about = agentDetail{model: b.Model, goal: b.Goal, started: b}
 	if b.Parent != nil {
 		root.links = []link{{b.Parent.Run, SpanID(b.Parent.Run, 0, nameAgent+"/"), attr.RelationFork}}
 	}
@@ -116,12 +114,12 @@ func (p *projector) runEnded(e journal.Entry, b *journal.RunEnded) {
 		a := p.order[i]
 		p.closeWork(a, e, ErrorRunEnded)
 		if a.agent != "/" {
-			a.detail.outcome = "stopped"
+			a.about.outcome = "stopped"
 			p.closeAgent(a, e, ErrorRunEnded)
 		}
 	}
 	root := p.agent("/")
-	root.detail.outcome, root.because = b.Outcome, b.Reason
+	root.about.outcome, root.because = b.Outcome, b.Reason
 	p.closeAgent(root, e, failedOutcome(b.Outcome))
 }
 
@@ -137,12 +135,12 @@ func (p *projector) agentSpawned(e journal.Entry, b *journal.AgentSpawned) {
 		return
 	}
 	a := p.newAgent(b.Path, e)
-	a.detail.model, a.detail.goal, a.detail.task = b.Model, b.Goal, b.Task
+	a.about.model, a.about.goal, a.about.task = b.Model, b.Goal, b.Task
 }
 
 func (p *projector) agentEnded(e journal.Entry, b *journal.AgentEnded) {
 	a := p.agent(b.Path)
-	a.detail.outcome, a.detail.result = b.Outcome, b.Result
+	a.about.outcome, a.about.result = b.Outcome, b.Result
 	p.closeAgent(a, e, failedOutcome(b.Outcome))
 }
 
@@ -153,9 +151,9 @@ func (p *projector) rolledBack(e journal.Entry, b *journal.RolledBack) {
 	for i := len(p.order) - 1; i >= 0; i-- {
 		a := p.order[i]
 		p.closeWork(a, e, ErrorRolledBack)
-		a.frame, a.compacted, a.intents = journal.Ref{}, nil, nil
+		a.compacted, a.intents = nil, nil
 		if a.spawned > b.To && a.open {
-			a.detail.outcome = "undone"
+			a.about.outcome = "undone"
 			p.closeAgent(a, e, ErrorRolledBack)
 		}
 	}
@@ -170,7 +168,7 @@ func (p *projector) rolledBack(e journal.Entry, b *journal.RolledBack) {
 func (p *projector) reopen(a *agent, e journal.Entry) {
 	before, path := a.id, a.agent
 	step := a.step
-	a.detail = agentDetail{model: a.detail.model, goal: a.detail.goal, task: a.detail.task, started: a.detail.started}
+	a.about = agentDetail{model: a.about.model, goal: a.about.goal, task: a.about.task, started: a.about.started}
 	p.openAgent(a, path, e)
 	a.step = step
 	a.links = []link{{p.run, before, attr.RelationContinues}}
@@ -262,12 +260,9 @@ func (a *agentDetail) describe(d *describer) {
 		}
 	}
 	if goal, ok := d.content(attr.GenAIInputMessages, a.goal); ok {
-		d.messages(attr.GenAIInputMessages, []genai.Message{genai.FromChat(chat.User(string(goal)))})
+		d.messages(attr.GenAIInputMessages, []genai.Message{genai.Text("user", string(goal))})
 	}
 	if result, ok := d.content(attr.GenAIOutputMessages, a.result); ok {
-		text := string(result)
-		d.messages(attr.GenAIOutputMessages, []genai.Message{genai.FromChat(chat.Assistant(chat.Parsed{Content: &text}))})
+		d.messages(attr.GenAIOutputMessages, []genai.Message{genai.Text("assistant", string(result))})
 	}
 }
-
-var _ = attribute.String

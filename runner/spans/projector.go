@@ -93,7 +93,15 @@ func (p *projector) apply(e journal.Entry, body journal.Body) {
 
 // moment shows an entry as an event of its agent's span.
 func (p *projector) moment(e journal.Entry, body journal.Body) {
-	p.agent(e.Agent).add(newEvent(e, body))
+	p.note(p.agent(e.Agent), newEvent(e, body))
+}
+
+// note adds events to an agent's span, or to that of an agent above if the span is closed.
+func (p *projector) note(a *agent, events ...event) {
+	for !a.open && a.agent != "/" {
+		a = p.agent(parentPath(a.agent))
+	}
+	a.add(events...)
 }
 
 func (p *projector) emit(s *span) { p.closed = append(p.closed, *s) }

@@ -28,7 +28,7 @@ func TestKilledAtPoint(t *testing.T) {
 		"synced .log",     // durable, not acknowledged
 		"create .sst",     // while tables are written
 		"removeall files", // a family's salt and rows are gone, its files are not
-		"reuse .log",      // while old logs are scrubbed
+		"remove .log",     // while old logs are scrubbed
 	} {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()

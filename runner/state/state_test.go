@@ -257,6 +257,14 @@ func check(t testing.TB, j *state.Journal, parent *journal.State) *journal.State
 }
 
 func verify(ctx context.Context, j *state.Journal, parent *journal.State) error {
+	return verifyWith(ctx, j, parent, func(ref journal.Ref) error {
+		_, err := j.Content(ctx, ref)
+		return err
+	})
+}
+
+// verifyWith folds a run and calls content once for each piece that an entry names.
+func verifyWith(ctx context.Context, j *state.Journal, parent *journal.State, content func(journal.Ref) error) error {
 	folded, seen := journal.Start(parent), map[journal.Ref]bool{}
 	for line, err := range j.Entries(ctx, 0) {
 		if err != nil {
@@ -271,7 +279,7 @@ func verify(ctx context.Context, j *state.Journal, parent *journal.State) error 
 				continue
 			}
 			seen[ref] = true
-			if _, err := j.Content(ctx, ref); err != nil {
+			if err := content(ref); err != nil {
 				return err
 			}
 		}

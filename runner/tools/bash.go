@@ -49,13 +49,15 @@ func defaultVars() []string {
 }
 
 func bashTool(e Env) *tool {
-	l := e.Limits
+	l, where := e.Limits, " in a sandbox without network"
+	if e.Shell.Tier() == sandbox.Off {
+		where = ""
+	}
 	return &tool{
 		name: "bash",
-		about: fmt.Sprintf("Runs a bash script in a sandbox without network and shows what it writes, standard output and "+
-			"standard error in order. It starts in the workspace (%s); the working directory and exported variables and "+
+		about: fmt.Sprintf("Runs a bash script%s and shows what it writes, standard output and standard error in order. It starts in the workspace (%s); the working directory and exported variables and "+
 			"functions are kept for the next call, other variables and shell options are not. Nothing can be typed in. "+
-			"Processes left in the background end with the call.", e.Mount),
+			"Processes left in the background end with the call.", where, e.Mount),
 		params: []param{
 			{name: "command", kind: text, required: true, min: 1, max: maxCommand, about: "The script; it may have many lines."},
 			{name: "timeout_seconds", kind: integer, min: 1, max: int64(l.BashMax / time.Second),

@@ -68,7 +68,7 @@ func (a *editFile) run(_ context.Context, s *Set, _ Plan, in Input) (Outcome, er
 	if err != nil {
 		return Outcome{}, told(a.Path, err)
 	}
-	content, _, err := s.whole(a.Path)
+	content, err := s.whole(a.Path)
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -71,13 +71,11 @@ func (s *Set) existing(arg string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if rel, err = s.resolve(rel, true); err != nil {
-		return "", err
+	rel, exists, err := s.resolve(rel, true)
+	if err == nil && !exists {
+		err = told(rel, fs.ErrNotExist)
 	}
-	if _, err := s.env.Root.Lstat(rel); err != nil {
-		return "", told(rel, err)
-	}
-	return rel, nil
+	return rel, err
 }
 
 func (a *listFiles) run(ctx context.Context, s *Set, _ Plan, _ Input) (Outcome, error) {

@@ -183,29 +183,29 @@ func names(ps []param) string {
 }
 
 func (p param) check(value any, at string) (any, error) {
-	wrong := refuse("argument %q must be %s, got %s", at, p.kind, describe(value))
+	wrong := func() error { return refuse("argument %q must be %s, got %s", at, p.kind, describe(value)) }
 	switch p.kind {
 	case text:
 		s, ok := value.(string)
 		if !ok {
-			return nil, wrong
+			return nil, wrong()
 		}
 		return s, p.checkLength(s, at)
 	case integer:
 		n, ok := value.(json.Number)
 		if !ok {
-			return nil, wrong
+			return nil, wrong()
 		}
 		return p.checkInteger(n, at, wrong)
 	case boolean:
 		if _, ok := value.(bool); !ok {
-			return nil, wrong
+			return nil, wrong()
 		}
 		return value, nil
 	case objects:
 		list, ok := value.([]any)
 		if !ok {
-			return nil, wrong
+			return nil, wrong()
 		}
 		return p.checkList(list, at)
 	}
@@ -224,12 +224,12 @@ func (p param) checkLength(s, at string) error {
 }
 
 // checkInteger takes 3 and 3.0, as JSON Schema does.
-func (p param) checkInteger(n json.Number, at string, wrong error) (any, error) {
+func (p param) checkInteger(n json.Number, at string, wrong func() error) (any, error) {
 	i, err := strconv.ParseInt(n.String(), 10, 64)
 	if err != nil {
 		f, err := n.Float64()
 		if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
-			return nil, wrong
+			return nil, wrong()
 		}
 		i = int64(f)
 	}

@@ -52,20 +52,20 @@ func (a *readFile) run(ctx context.Context, s *Set, _ Plan, _ Input) (Outcome, e
 	})
 }
 
-// whole reads the regular file at a resolved path, up to the limit, with its mode.
-func (s *Set) whole(rel string) ([]byte, fileState, error) {
+// whole reads the regular file at a resolved path, up to the limit.
+func (s *Set) whole(rel string) ([]byte, error) {
 	f, info, err := s.openFile(rel)
 	if err != nil {
-		return nil, fileState{}, err
+		return nil, err
 	}
 	defer f.Close()
 	limit := s.env.Limits.File
 	if info.Size() > limit {
-		return nil, fileState{}, refuse("%s has %s; at most %s can be changed in one piece, use bash", spell(rel), sizeOf(info.Size()), sizeOf(limit))
+		return nil, refuse("%s has %s; at most %s can be changed in one piece, use bash", spell(rel), sizeOf(info.Size()), sizeOf(limit))
 	}
 	content, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
-		return nil, fileState{}, fmt.Errorf("read %s: %w", spell(rel), err)
+		return nil, fmt.Errorf("read %s: %w", spell(rel), err)
 	}
-	return content, fileState{exists: true, mode: info.Mode()}, nil
+	return content, nil
 }

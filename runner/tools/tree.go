@@ -17,9 +17,10 @@ const maxLinks = 40
 
 // resolve follows the links in rel as a process in the sandbox would see them, so an absolute link below the mount is
 // one into the tree. The last part is followed only if last is set. What does not exist is kept as it is: the result may
-// name a file to be made. No part of the result is a link, at this moment.
-func (s *Set) resolve(rel string, last bool) (string, error) {
-	done, rest, links := ".", strings.Split(rel, "/"), 0
+// name a file to be made, and then exists is false. No part of the result is a link, at this moment.
+func (s *Set) resolve(rel string, last bool) (done string, exists bool, err error) {
+	rest, links := strings.Split(rel, "/"), 0
+	done, exists = ".", true
 	for len(rest) > 0 {
 		part := rest[0]
 		rest = rest[1:]
@@ -28,7 +29,7 @@ func (s *Set) resolve(rel string, last bool) (string, error) {
 			continue
 		case "..":
 			if done == "." {
-				return "", refuse("path %s leads out of the workspace through a symbolic link", spell(rel))
+				return "", false, refuse("path %s leads out of the workspace through a symbolic link", spell(rel))
 			}
 			done = path.Dir(done)
 			continue
@@ -36,24 +37,24 @@ func (s *Set) resolve(rel string, last bool) (string, error) {
 		here := path.Join(done, part)
 		info, err := s.env.Root.Lstat(here)
 		if errors.Is(err, fs.ErrNotExist) {
-			done = here
+			done, exists = here, false
 			continue
 		}
 		if err != nil {
-			return "", told(here, err)
+			return "", false, told(here, err)
 		}
 		if info.Mode().Type() != fs.ModeSymlink || len(rest) == 0 && !last {
 			done = here
 			continue
 		}
 		if links++; links > maxLinks {
-			return "", refuse("path %s passes more than %d symbolic links", spell(rel), maxLinks)
+			return "", false, refuse("path %s passes more than %d symbolic links", spell(rel), maxLinks)
 		}
 		if done, rest, err = s.follow(done, here, rest); err != nil {
-			return "", err
+			return "", false, err
 		}
 	}
-	return done, nil
+	return done, exists, nil
 }
 
 // follow puts the target of the link here, which lies in the directory done, before rest.

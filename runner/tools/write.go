@@ -47,13 +47,11 @@ func (s *Set) target(arg string, last bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if rel, err = s.resolve(rel, last); err != nil {
-		return "", err
+	rel, _, err = s.resolve(rel, last)
+	if err == nil && rel == "." {
+		err = refuse("path %s is the workspace itself", spell(arg))
 	}
-	if rel == "." {
-		return "", refuse("path %s is the workspace itself", spell(arg))
-	}
-	return rel, nil
+	return rel, err
 }
 
 func (a *writeFile) run(_ context.Context, s *Set, _ Plan, in Input) (Outcome, error) {

@@ -146,13 +146,15 @@ func emptyBody(kind Kind) Body {
 var ErrUnknownKind = errors.New("unknown kind: written by a newer tacho")
 
 // isNote says whether k is of the kinds that anybody may add: the prefix and at least a letter.
-func isNote(k Kind) bool { return len(k) > len(NotePrefix) && k[:len(NotePrefix)] == NotePrefix }
+func isNote(k Kind) bool {
+	return len(k) > len(NotePrefix) && k[:len(NotePrefix)] == NotePrefix && ValidKind(k)
+}
 
 // EncodeBody writes a body in its one spelling.
 func EncodeBody(b Body) (json.RawMessage, error) {
 	if note, ok := b.(*Note); ok {
 		if !isNote(note.Name) {
-			return nil, fmt.Errorf("encode body: %q does not begin with %q", note.Name, NotePrefix)
+			return nil, fmt.Errorf("encode body: %.60q is no kind that begins with %q", note.Name, NotePrefix)
 		}
 		if err := checkCanonical(note.Raw); err != nil {
 			return nil, fmt.Errorf("encode body of %s: %w", note.Name, err)

@@ -317,6 +317,7 @@ func TestBodySpelledOtherwise(t *testing.T) {
 		{journal.KindWorkspaceMerged, `{"from":"` + goodRun + `","from_root":"","root":"","files":0,"conflicts":0}`, true},
 		{journal.KindWorkspaceMerged, `{"from":"","from_root":"","root":"","files":0,"conflicts":0}`, false},
 		{"note.", `{}`, false},
+		{"note.\xff", `{}`, false},
 		{"note.x", `[]`, false},
 	} {
 		body, err := journal.DecodeBody(c.kind, json.RawMessage(c.body))

@@ -109,6 +109,7 @@ func FuzzApplyBody(f *testing.F) {
 		}
 		f.Add(byte(i), e.Agent, string(e.Kind), []byte(e.Body))
 	}
+	f.Add(byte(5), "/", "task.changed", []byte(`{"task":1,"status":"<&>","agent":"/"}`)) // what HTML would escape
 	states, imprints := statesOf(f, told)
 	f.Fuzz(func(t *testing.T, at byte, agent, kind string, raw []byte) {
 		b, err := journal.DecodeBody(journal.Kind(kind), raw)

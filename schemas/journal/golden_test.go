@@ -138,7 +138,7 @@ func ordered(keysAndValues ...any) pairs { return keysAndValues }
 func (p pairs) MarshalJSON() ([]byte, error) {
 	b := []byte{'{'}
 	for i := 0; i < len(p); i += 2 {
-		value, err := json.Marshal(p[i+1])
+		value, err := plainJSON(p[i+1])
 		if err != nil {
 			return nil, err
 		}
@@ -152,11 +152,20 @@ func (p pairs) MarshalJSON() ([]byte, error) {
 
 func encode(t testing.TB, v any) []byte {
 	t.Helper()
-	b, err := json.Marshal(v)
+	b, err := plainJSON(v)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// plainJSON escapes only what JSON demands, as a journal does.
+func plainJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
 // treeHash is RFC 6962 as golang.org/x/mod computes it; the zero hash for no leaves.

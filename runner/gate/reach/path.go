@@ -4,11 +4,13 @@ import (
 	"os"
 	"path"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Tree is the managed tree as a call sees it.
 type Tree struct {
-	Root  *os.Root // nil: symbolic links are not looked at
+	Dir   *os.File // the tree, open as a directory; nil: symbolic links are not looked at
 	Mount string   // absolute path under which the agent knows the tree
 	Seen  string   // absolute path at which a command finds it, if that is another (no mounts)
 	Home  string   // absolute path of the agent's private home, "" if it has none
@@ -28,8 +30,10 @@ type Place struct {
 	Where string
 }
 
-// maxLinks is Linux's own limit (MAXSYMLINKS).
-const maxLinks = 40
+const (
+	maxLinks  = 40   // Linux's own limit, MAXSYMLINKS
+	maxTarget = 4096 // bytes of a link's target, PATH_MAX
+)
 
 // Locate says where p leads for a process whose working directory is dir (relative to the tree, ""
 // is its top; or absolute). It walks as the kernel does, so that a write through a symbolic link is a write
@@ -99,20 +103,22 @@ func (w *walk) next() bool {
 	return true
 }
 
-// link returns the target if done is a symbolic link of the tree.
+// link returns the target if done is a symbolic link of the tree. No part of done before the last is
+// one, unless it was swapped meanwhile; then the answer is wrong, and only that: nothing is opened.
 func (w *walk) link() string {
-	if w.tree.Root == nil {
+	if w.tree.Dir == nil {
 		return ""
 	}
 	rel, ok := w.tree.inside(w.done)
 	if !ok || rel == "." {
 		return ""
 	}
-	target, err := w.tree.Root.Readlink(rel)
-	if err != nil {
+	var target [maxTarget]byte
+	n, err := unix.Readlinkat(int(w.tree.Dir.Fd()), rel, target[:])
+	if err != nil || n <= 0 {
 		return ""
 	}
-	return target
+	return string(target[:n])
 }
 
 func (w *walk) place() Place {

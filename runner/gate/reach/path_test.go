@@ -26,12 +26,12 @@ func linkedTree(t testing.TB) reach.Tree {
 			t.Fatal(err)
 		}
 	}
-	root, err := os.OpenRoot(dir)
+	open, err := os.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { root.Close() })
-	return reach.Tree{Root: root, Mount: "/home/user/project", Home: "/home/agent", Seen: "/data/run/tree"}
+	t.Cleanup(func() { open.Close() })
+	return reach.Tree{Dir: open, Mount: "/home/user/project", Home: "/home/agent", Seen: "/data/run/tree"}
 }
 
 func TestLocate(t *testing.T) {

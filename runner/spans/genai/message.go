@@ -48,8 +48,7 @@ type Part struct {
 func FromChat(m chat.Message) Message {
 	p, err := chat.Parse(m)
 	if err != nil {
-		text := string(m)
-		return Message{Role: "unknown", Parts: []Part{{Type: "text", Content: &text}}}
+		return Text("unknown", string(m))
 	}
 	out := Message{Role: p.Role, Parts: []Part{}}
 	if p.ReasoningContent != nil {
@@ -66,6 +65,11 @@ func FromChat(m chat.Message) Message {
 		out.Parts = append(out.Parts, Part{Type: "tool_call", ID: c.ID, Name: c.Function.Name, Arguments: arguments(c.Function.Arguments)})
 	}
 	return out
+}
+
+// Text is a message of one text.
+func Text(role, text string) Message {
+	return Message{Role: role, Parts: []Part{{Type: "text", Content: &text}}}
 }
 
 // arguments are JSON if the model wrote JSON, else a JSON string of what it wrote.
