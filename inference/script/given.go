@@ -2,32 +2,38 @@ package script
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
+	"errors"
 	"fmt"
-	"strings"
 
 	"tachograph/schemas/chat"
 )
 
 // ParseTurn reads a file that holds one turn, its fields at the top: what a person gives in place of
 // a model's answer. The ids of its calls name no place in a script, so a script that goes on after it
-// counts it as one turn.
+// counts it as one turn. What has a meaning only while a script is played (expect, usage, pace) is
+// checked and not used; a turn that fails is refused.
 func ParseTurn(name string, source []byte) (chat.Message, error) {
-	var doc strings.Builder
-	doc.WriteString("turns:\n  -\n")
-	for line := range strings.Lines(string(source)) {
-		doc.WriteString("    " + line)
+	m, err := parseGiven(source)
+	if err != nil {
+		return nil, fmt.Errorf("read turn %s: %w", name, err)
 	}
-	s, err := Parse(name, []byte(doc.String()))
+	return m, nil
+}
+
+func parseGiven(source []byte) (chat.Message, error) {
+	var y turnYAML
+	if err := decode(source, &y); err != nil {
+		return nil, err
+	}
+	t, err := parseTurn(y, false)
 	if err != nil {
 		return nil, err
 	}
-	t, _, ok := s.scenes[0].placeAt(0)
-	if !ok || t.fail != nil || s.scenes[0].length != 1 {
-		return nil, fmt.Errorf("turn %s: it holds no answer: write say, calls or both", name)
+	if t.fail != nil {
+		return nil, errors.New("fail is no answer: write say, calls or both")
 	}
 	sum := sha256.Sum256(source)
-	return t.message(1, func(index int) string {
-		return fmt.Sprintf("call_given_%s_%d", hex.EncodeToString(sum[:4]), index+1)
+	return t.message(0, func(index int) string {
+		return fmt.Sprintf("call_given_%x_%d", sum[:4], index+1)
 	}), nil
 }

@@ -75,11 +75,8 @@ func Parse(name string, source []byte) (*Script, error) {
 }
 
 func parse(name string, source []byte) (*Script, error) {
-	if len(source) > MaxBytes {
-		return nil, fmt.Errorf("%d bytes are more than the %d allowed", len(source), MaxBytes)
-	}
-	f, err := decode(source)
-	if err != nil {
+	var f fileYAML
+	if err := decode(source, &f); err != nil {
 		return nil, err
 	}
 	if len(f.Turns) == 0 && len(f.Scenes) == 0 {
@@ -114,19 +111,22 @@ func parse(name string, source []byte) (*Script, error) {
 }
 
 // decode reads exactly one document.
-func decode(source []byte) (f fileYAML, err error) {
+func decode(source []byte, into any) error {
+	if len(source) > MaxBytes {
+		return fmt.Errorf("%d bytes are more than the %d allowed", len(source), MaxBytes)
+	}
 	d := yaml.NewDecoder(bytes.NewReader(source))
 	d.SetStrict(true)
-	if err := d.Decode(&f); errors.Is(err, io.EOF) {
-		return f, errors.New("the file is empty")
+	if err := d.Decode(into); errors.Is(err, io.EOF) {
+		return errors.New("the file is empty")
 	} else if err != nil {
-		return f, explain(err)
+		return explain(err)
 	}
 	var more any
 	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
-		return f, errors.New("more than one document")
+		return errors.New("more than one document")
 	}
-	return f, nil
+	return nil
 }
 
 // yamlTypes are the words that the YAML library puts for our types, and what a user calls them.

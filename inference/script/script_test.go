@@ -377,6 +377,37 @@ func TestNextRefusesBrokenMessages(t *testing.T) {
 	}
 }
 
+func TestParseTurn(t *testing.T) {
+	t.Parallel()
+	m, err := script.ParseTurn("turn.yaml", []byte("reasoning: ''\nsay: |\n  two\n  lines\ncalls: [{tool: bash, intent: see, args: {command: 'echo ${n}'}}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"role":"assistant","content":"two\nlines\n","reasoning_content":"","tool_calls":[{"id":"call_given_ed5cf3f3_1","type":"function",` +
+		`"function":{"name":"bash","arguments":"{\"intent\":\"see\",\"command\":\"echo ${n}\"}"}}]}`
+	if diff := cmp.Diff(want, string(m)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	s := parse(t, scenes) // a given turn counts as one
+	if _, p := next(t, s, append(user("go"), m)); text(p.Content) != "a2" {
+		t.Errorf("after it comes %s", text(p.Content))
+	}
+	for source, want := range map[string]string{
+		"":                            "read turn x: the file is empty",
+		"say: a\nsya: b":              "read turn x: line 2: field sya is unknown in a turn",
+		"label: a":                    "neither say nor calls nor fail",
+		"fail: a":                     "fail is no answer",
+		"say: a\nrepeat: 2":           "field repeat is unknown",
+		"say: a\n---\nsay: b":         "more than one document",
+		"- say: a":                    "into a turn",
+		"say: a\nexpect: [{call: 0}]": "expectation 1",
+	} {
+		if _, err := script.ParseTurn("x", []byte(source)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %q", source, err, want)
+		}
+	}
+}
+
 // FuzzParse holds that what Parse accepts can be played: every answer is a message, the same twice,
 // and the ids tell the place.
 func FuzzParse(f *testing.F) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -100,10 +101,30 @@ func (g *Gate) open(ctx context.Context) (err error) {
 	if g.box, err = openBox(ctx, g.c, g.c.Tree.Dir()); err != nil {
 		return err
 	}
+	if err := g.clearScratch(); err != nil {
+		return err
+	}
 	g.reach = reach.Tree{Dir: g.dir, Mount: g.c.Mount, Home: g.box.get().Home(), Seen: g.box.Path(g.c.Mount)}
 	g.tools, err = tools.New(g.c.Toolsets, tools.Env{Root: g.root, Mount: g.c.Mount, Shell: g.box,
 		Vars: environment(g.c.Sandbox.Env), Output: g.output, Limits: g.c.Limits})
 	return err
+}
+
+// clearScratch removes the overlays of calls that a process which died was running, or had recorded
+// and not yet applied: the tree is at the state's root without them.
+func (g *Gate) clearScratch() error {
+	left, err := os.ReadDir(g.c.Scratch)
+	if err != nil {
+		return fmt.Errorf("clear overlays of lost calls: %w", err)
+	}
+	for _, e := range left {
+		if strings.HasPrefix(e.Name(), "c") {
+			if err := g.box.get().Discard(e.Name()); err != nil {
+				return fmt.Errorf("clear overlays of lost calls: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // Close ends the sandbox and everything in it. No call may be under way.

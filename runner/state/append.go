@@ -289,7 +289,6 @@ func (w *writer) cache() {
 	w.entries, w.since = 0, 0
 }
 
-// publish makes the run what the batch made of it.
 // frontier is the tree up to and with what this append has so far.
 func (w *writer) frontier() *journal.Frontier {
 	frontier, err := journal.ResumeFrontier(w.run.frontier.Size(), w.run.frontier.Nodes())
@@ -315,6 +314,7 @@ func (w *writer) signLast() error {
 	return w.batch.Set(headKey(r.id, tree.Size(), r.store.key.KeyHash()), signed, nil)
 }
 
+// publish makes the run what the batch made of it.
 func (w *writer) publish() {
 	r := w.run
 	for _, h := range w.hashes {

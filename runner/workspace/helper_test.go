@@ -114,11 +114,16 @@ func overlayHelper() error {
 	}
 	if task.Seed != 0 {
 		_, err := mutate(task.Seed, task.Merged, task.Ops, task.Careful)
-		return errors.Join(err, syscall.Unmount(task.Merged, 0))
+		return errors.Join(err, unmount(task))
 	}
 	cmd := exec.Command("/bin/sh", "-ec", task.Shell)
 	cmd.Dir, cmd.Stderr = task.Merged, os.Stderr
-	return errors.Join(cmd.Run(), syscall.Unmount(task.Merged, 0))
+	return errors.Join(cmd.Run(), unmount(task))
+}
+
+// unmount also opens up the directory that the kernel leaves in work, for whoever removes it.
+func unmount(task overlayTask) error {
+	return errors.Join(syscall.Unmount(task.Merged, 0), os.Chmod(filepath.Join(task.Work, "work"), 0o700))
 }
 
 // objects is a store in memory that checks how it is called.
@@ -231,6 +236,16 @@ func imported(t testing.TB, objs workspace.Objects, o workspace.Options, files m
 		t.Fatal(err)
 	}
 	return tree, src
+}
+
+// wantTree checks that a managed tree is what its root says, by reading all of it.
+func wantTree(t testing.TB, objs workspace.Objects, tree *workspace.Tree) {
+	t.Helper()
+	v, err := workspace.Verify(t.Context(), objs, tree.Root(), tree.Dir(), workspace.Options{Ignore: tree.Ignore()})
+	must(t, err)
+	if v.Root != tree.Root() {
+		t.Fatalf("%s holds %s, want %s: %v", tree.Dir(), v.Root.Short(), tree.Root().Short(), v.Differences)
+	}
 }
 
 // wantHash checks that a directory is what root says, by reading all of it.

@@ -160,7 +160,7 @@ func (m *mender) subdir(f folder, p string, depth int, cur, want, e *entry) erro
 	if err != nil {
 		return err
 	}
-	old, uid := &dir{}, -1
+	old, uid, made := &dir{}, -1, false
 	if cur != nil && cur.dir != nil {
 		old = cur.dir
 	} else {
@@ -173,7 +173,7 @@ func (m *mender) subdir(f folder, p string, depth int, cur, want, e *entry) erro
 			return err
 		}
 		m.Written++
-		uid = m.uid
+		uid, made = m.uid, true
 	}
 	into, err := f.openOwned(want.Name)
 	if err != nil {
@@ -183,7 +183,7 @@ func (m *mender) subdir(f folder, p string, depth int, cur, want, e *entry) erro
 	if e.dir, err = m.dir(into, join(p, want.Name), depth+1, old, sub); err != nil {
 		return err
 	}
-	if uid < 0 && cur != nil && cur.Mode == want.Mode && os.Geteuid() == 0 {
+	if !made && cur.Mode == want.Mode && os.Geteuid() == 0 {
 		return nil // nothing of it was changed on the way
 	}
 	return seal(into.fd, uid, want.Mode&m.mask)

@@ -75,7 +75,7 @@ func (tt *threeTrees) mutate(t *testing.T, seed uint64, ops int) {
 	if tt.upper.Root() != before {
 		t.Fatal("TakeUpper changed the tree's root")
 	}
-	wantHash(t, tt.upper.Dir(), before, own())
+	wantTree(t, tt.objs, tt.upper)
 	must(t, tt.upper.ApplyUpper(t.Context(), upper, byUpper))
 
 	touched, err := mutate(seed, tt.paths.Dir(), ops, tt.careful)
@@ -92,7 +92,7 @@ func (tt *threeTrees) mutate(t *testing.T, seed uint64, ops int) {
 		if tree.Root() != byScan.To {
 			t.Errorf("%s: root %s, want %s", name, tree.Root().Short(), byScan.To.Short())
 		}
-		wantHash(t, tree.Dir(), tree.Root(), own())
+		wantTree(t, tt.objs, tree)
 	}
 	compareDeltas(t, byUpper, byPaths)
 	compareDeltas(t, byUpper, byScan)
@@ -134,7 +134,7 @@ func (tt *threeTrees) restore(t *testing.T, rng *rand.Rand, dir string) {
 		if tree.Root() != root {
 			t.Fatalf("restored to %s, want %s", tree.Root().Short(), root.Short())
 		}
-		wantHash(t, tree.Dir(), root, own())
+		wantTree(t, tt.objs, tree)
 	}
 }
 

@@ -173,6 +173,11 @@ func DecodeBody(kind Kind, raw json.RawMessage) (Body, error) {
 	if err := checkCanonical(raw); err != nil {
 		return nil, fmt.Errorf("decode body of %.60q: %w", kind, err)
 	}
+	return decodeBody(kind, raw)
+}
+
+// decodeBody is DecodeBody of what is known to be canonical.
+func decodeBody(kind Kind, raw json.RawMessage) (Body, error) {
 	if isNote(kind) {
 		if raw[0] != '{' {
 			return nil, fmt.Errorf("decode body of %.60q: not a JSON object", kind)

@@ -29,7 +29,7 @@ func (s *State) Apply(line []byte) (Entry, Body, error) {
 	if err != nil {
 		return e, nil, err
 	}
-	body, err := DecodeBody(e.Kind, e.Body)
+	body, err := decodeBody(e.Kind, e.Body) // Decode has found it canonical
 	if err != nil {
 		return e, nil, fmt.Errorf("entry %d: %w", e.Seq, err)
 	}

@@ -63,6 +63,44 @@ func TestFork(t *testing.T) {
 	}
 }
 
+// What the parent had under way is no business of its fork: no question waits there, no call is
+// started, and no id can be taken for one of the fork's own entries.
+func TestForkInheritsNothingUnderWay(t *testing.T) {
+	t.Parallel()
+	parent := newRecorder(t, runID(1), nil)
+	parent.add("/", start(parent.run))
+	parent.add("/", &journal.AgentSpawned{Path: "/1", Goal: ref("g"), Model: "m"})
+	parent.add("/1", parent.ask("/1", "sub"))
+	parent.add("/", &journal.MessageSent{To: "/1", Body: ref("hello")})
+	step := parent.turn("/", "turn", 2)
+	over := parent.allowed("/", step, 0)
+	parent.add("/", parent.started(over))
+	parent.add("/", ended(over, parent.state.Root))
+	parent.add("/", parent.started(parent.allowed("/", step, 1)))
+	before := imprint(parent.state)
+
+	fork := newRecorder(t, runID(2), parent.state)
+	fork.add("/", forkOf(parent.state))
+	if a := fork.state.Agent("/1"); a.Asked != -1 {
+		t.Errorf("the fork's agent waits for the parent's entry %d", a.Asked)
+	}
+	if calls := fork.state.Agent("/").Calls; len(calls) != 1 || calls[0].ID >= 0 || calls[0].Phase != journal.CallIsEnded {
+		t.Errorf("the fork's calls are %+v", calls)
+	}
+	fork.refuse("/", propose(step, 0, "bash"), "proposed already")
+	again := fork.allowed("/", step, 1)
+	fork.add("/", fork.started(again))
+	fork.add("/", ended(again, fork.state.Root))
+	fork.add("/1", &journal.MessageReceived{Sent: fork.state.Mail[0].Sent})
+	retry := fork.ask("/1")
+	retry.Step, retry.Attempt = 1, 2
+	fork.add("/1", retry)
+	fork.turn("/", "own turn", 0)
+	if imprint(parent.state) != before {
+		t.Error("the parent changed with its fork")
+	}
+}
+
 // takeGiven answers with the turn that a fork gave, and with no other.
 func (r *recorder) takeGiven(turn journal.Ref) {
 	r.t.Helper()
