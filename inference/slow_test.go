@@ -121,4 +121,3 @@ func (s stopped) AfterFunc(d time.Duration, _ func()) func() bool {
 	}
 	return func() bool { return true }
 }
-

@@ -15,7 +15,7 @@ import (
 func ParseTurn(name string, source []byte) (chat.Message, error) {
 	m, err := parseGiven(source)
 	if err != nil {
-		return nil, fmt.Errorf("read turn %s: %w", name, err)
+		return nil, fmt.Errorf("parse turn %s: %w", name, err)
 	}
 	return m, nil
 }

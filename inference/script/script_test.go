@@ -383,7 +383,7 @@ func TestParseTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"role":"assistant","content":"two\nlines\n","reasoning_content":"","tool_calls":[{"id":"call_given_ed5cf3f3_1","type":"function",` +
+	want := `{"role":"assistant","content":"two\nlines\n","reasoning_content":"","tool_calls":[{"id":"call_given_df3ad3fd_1","type":"function",` +
 		`"function":{"name":"bash","arguments":"{\"intent\":\"see\",\"command\":\"echo ${n}\"}"}}]}`
 	if diff := cmp.Diff(want, string(m)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -393,8 +393,8 @@ func TestParseTurn(t *testing.T) {
 		t.Errorf("after it comes %s", text(p.Content))
 	}
 	for source, want := range map[string]string{
-		"":                            "read turn x: the file is empty",
-		"say: a\nsya: b":              "read turn x: line 2: field sya is unknown in a turn",
+		"":                            "parse turn x: the file is empty",
+		"say: a\nsya: b":              "parse turn x: line 2: field sya is unknown in a turn",
 		"label: a":                    "neither say nor calls nor fail",
 		"fail: a":                     "fail is no answer",
 		"say: a\nrepeat: 2":           "field repeat is unknown",
