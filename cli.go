@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -116,6 +117,15 @@ func (c *cli) colour() (colour bool, width int) {
 		width = 80
 	}
 	return c.env("NO_COLOR") == "" && c.env("TERM") != "dumb", width
+}
+
+// log writes warnings to the errors' stream; TACHO_LOG=debug or info makes it say more.
+func (c *cli) log() *slog.Logger {
+	level := slog.LevelWarn
+	if err := level.UnmarshalText([]byte(c.env("TACHO_LOG"))); err != nil {
+		level = slog.LevelWarn
+	}
+	return slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: level}))
 }
 
 // say writes a line for people; with --json it goes to the errors' stream, so that output stays JSON.

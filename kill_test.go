@@ -55,7 +55,7 @@ func newKilled(t *testing.T, rounds int) *killed {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { removeAll(dir) })
-	if err := os.Mkdir(filepath.Join(dir, "work"), 0o755); err != nil {
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(filepath.Join(dir, "work"), 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{

@@ -37,7 +37,7 @@ const startRace = 3 * time.Second
 
 // reach opens the data directory for reading or steering. Close it.
 func (c *cli) reach(ctx context.Context) (*place, error) {
-	p := &place{data: c.data, log: slog.New(slog.NewTextHandler(c.err, nil))}
+	p := &place{data: c.data, log: c.log()}
 	deadline := time.Now().Add(startRace)
 	for {
 		client, err := owner.Dial(ctx, c.data)
@@ -151,7 +151,7 @@ func newRun() (journal.RunID, error) {
 
 // models opens the model that a spec names.
 func (c *cli) models(spec runner.Spec) (runner.Model, error) {
-	provider, err := inference.Open(spec.Model, inference.Config{Env: c.env, Log: slog.New(slog.NewTextHandler(c.err, nil))})
+	provider, err := inference.Open(spec.Model, inference.Config{Env: c.env, Log: c.log()})
 	if err != nil {
 		return nil, err
 	}

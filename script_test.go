@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"testing"
 
@@ -13,6 +14,10 @@ import (
 // TestMain lets this test binary be a sandbox's zygote and, under the name tacho, the program.
 func TestMain(m *testing.M) {
 	gate.RunIfHelper()
+	if err := forbid(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	if os.Getenv("TACHO_TEST_CLI") != "" { // started by a test as the program
 		os.Exit(execute(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
 	}

@@ -179,3 +179,9 @@ func firstOf(texts ...string) string {
 	}
 	return ""
 }
+
+// Temporary says whether the same request may succeed later, after the tries that were made.
+func (e *APIError) Temporary() bool { return e.Retryable }
+
+// ContextExceeded says whether the messages were too long for the model.
+func (e *APIError) ContextExceeded() bool { return errors.Is(e, ErrContextTooLong) }

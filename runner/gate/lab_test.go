@@ -288,7 +288,6 @@ func contains(list []string, s string) bool { return slices.Contains(list, s) }
 
 // clock is a time that the test moves; After fires when it is told to.
 type clock struct {
-	mu    sync.Mutex
 	now   time.Time
 	asked chan time.Duration
 	fire  chan time.Time

@@ -76,7 +76,7 @@ func (v *validator) annotations(r *rule) (wrong []error) {
 	}
 	notes := r.policy.Annotations()
 	for _, key := range slices.Sorted(keys(notes)) {
-		value := string(notes[types.Ident(key)])
+		value := string(notes[types.AnnotationKey(key)])
 		switch key {
 		case "id":
 			r.id = value

@@ -23,8 +23,10 @@ const (
 	// fileFrom is the size of the stored bytes from which they go to a file of their own: they
 	// would be written twice more in the log and at every compaction.
 	fileFrom = 64 << 10
-	// maxCell bounds what is decompressed into memory, in bytes.
-	maxCell = 1 << 30
+	// maxCell bounds what is decompressed into memory, in bytes, and maxRatio by how much: a zstd
+	// block of 4 bytes yields 128 KiB at most.
+	maxCell  = 1 << 30
+	maxRatio = 1 << 15
 )
 
 // packer compresses and decompresses. Its methods may be called concurrently.
@@ -38,7 +40,8 @@ func newPacker() (*packer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make compressor: %w", err)
 	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(maxCell))
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(2), zstd.WithDecoderMaxMemory(maxCell),
+		zstd.WithDecodeAllCapLimit(true))
 	if err != nil {
 		return nil, fmt.Errorf("make decompressor: %w", err)
 	}
@@ -93,7 +96,10 @@ func (p *packer) unpack(cell []byte, file func() ([]byte, error)) ([]byte, error
 	if kind == cellRaw {
 		return body, nil
 	}
-	out, err := p.dec.DecodeAll(body, make([]byte, 0, min(size, 1<<20)))
+	if size/maxRatio > uint64(len(body)) {
+		return nil, fmt.Errorf("decompress: %d bytes cannot become %d", len(body), size)
+	}
+	out, err := p.dec.DecodeAll(body, make([]byte, 0, size))
 	if err != nil {
 		return nil, fmt.Errorf("decompress: %w", err)
 	}

@@ -17,20 +17,20 @@ import (
 // planner checks each change against the user's directory and lists the steps that make it.
 type planner struct {
 	*applier
-	becomesDir map[string]bool // paths that are no directory, and will be one
-	removed    map[string]bool // paths that the result lacks
-	steps      []step
+	retyped map[string]bool // paths that are a directory in only one of the trees
+	removed map[string]bool // paths that the result lacks
+	steps   []step
 }
 
 // plan fills in the report and returns the steps in the order in which they are done: what goes,
 // deepest first; directories that come, from the top; files and links; and last the permission bits
 // of directories, deepest first, because they may forbid the rest.
 func (a *applier) plan(changes []Change) ([]step, error) {
-	p := planner{applier: a, becomesDir: make(map[string]bool), removed: make(map[string]bool)}
+	p := planner{applier: a, retyped: make(map[string]bool), removed: make(map[string]bool)}
 	for i := range changes {
 		c := &changes[i]
-		if c.New.Type == journal.TypeDir && c.Old.Type != journal.TypeDir {
-			p.becomesDir[c.Path] = true
+		if (c.New.Type == journal.TypeDir) != (c.Old.Type == journal.TypeDir) {
+			p.retyped[c.Path] = true
 		}
 		if c.Kind == Removed {
 			p.removed[c.Path] = true
@@ -64,11 +64,13 @@ func compareSteps(a, b step) int {
 
 // change checks one change and plans its steps.
 func (p *planner) change(c *Change) error {
-	cur, why, err := p.user.state(p.ctx, c.Path, p.becomesDir)
+	cur, why, err := p.user.state(p.ctx, c.Path, p.retyped)
 	if err != nil {
 		return err
 	}
 	switch {
+	case why == whyParentGone && c.Kind == Removed:
+		p.report.Already++
 	case why != "":
 		p.conflict(c.Path, why)
 	case alike(&cur.entry, &c.New, c.Kind == Mode):
@@ -86,7 +88,7 @@ func (p *planner) conflict(path, why string) {
 }
 
 func (p *planner) planChange(c *Change, cur found) error {
-	if why := p.user.changeable(c.Path, p.becomesDir); why != "" {
+	if why := p.user.changeable(c.Path, p.retyped); why != "" {
 		p.conflict(c.Path, why)
 		return nil
 	}
@@ -245,14 +247,14 @@ const (
 	whySpecial    = "it was replaced by a socket, FIFO or device since the run began"
 )
 
-// state reads what stands at path. why tells what keeps a change from being made there. Directories
-// that are still to be made do not.
-func (u *userDir) state(ctx context.Context, path string, becomesDir map[string]bool) (is found, why string, err error) {
+// state reads what stands at path. why tells what keeps a change from being made there. Below a path
+// that the run made a directory, or made something else, nothing may stand yet or any more.
+func (u *userDir) state(ctx context.Context, path string, retyped map[string]bool) (is found, why string, err error) {
 	is = found{uid: u.uid, gid: u.gid}
 	f, at, err := u.parent(path)
 	if err != nil {
 		switch {
-		case becomesDir[at]:
+		case retyped[at]:
 			return is, "", nil
 		case isAbsent(err):
 			return is, whyParentGone, nil
@@ -302,10 +304,10 @@ func readState(ctx context.Context, f folder, e *journal.DirEntry) error {
 }
 
 // changeable says what would keep a rename into the directory of path from working.
-func (u *userDir) changeable(path string, becomesDir map[string]bool) (why string) {
+func (u *userDir) changeable(path string, retyped map[string]bool) (why string) {
 	f, at, err := u.parent(path)
 	if err != nil {
-		if becomesDir[at] {
+		if retyped[at] {
 			return ""
 		}
 		return whyParentGone

@@ -172,8 +172,8 @@ func (u *userDir) do(ctx context.Context, staging folder, s *step) (why string, 
 		return "", err
 	}
 	cur, why, err := u.state(ctx, string(s.Path), nil)
-	if err != nil || why == whyParentGone && is.Type == 0 { // gone with all above it
-		return "", err
+	if err != nil || is.Type == 0 && (why == whyParentGone || why == whyParentLink) {
+		return "", err // it went with all above it
 	}
 	if why != "" {
 		return whyBlocked, nil

@@ -81,7 +81,7 @@ func (r *shell) literal(out *word, s string, first, alone bool) {
 			s = "/" + rest
 		}
 	}
-	if strings.IndexAny(s, `\*?[{`) < 0 {
+	if !strings.ContainsAny(s, `\*?[{`) {
 		out.text += s
 		return
 	}

@@ -1,0 +1,104 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestDemo runs the demo as a user would, with both tiers of the sandbox. It compiles Go's standard
+// library in the sandbox, twice each, so it runs only when asked for: .ci/run does.
+func TestDemo(t *testing.T) {
+	if os.Getenv("TACHO_TEST_DEMO") == "" {
+		t.Skip("set TACHO_TEST_DEMO=1: it takes a minute of CPU; .ci/run sets it")
+	}
+	for _, tier := range []string{"1", "2"} {
+		t.Run("tier "+tier, func(t *testing.T) {
+			k := newKilled(t, 1)
+			cmd := k.command("demo", "--exit")
+			if tier == "2" {
+				forbidUserNamespaces(cmd)
+			}
+			out, err := cmd.CombinedOutput()
+			t.Logf("%s", out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := bytes.Count(out, []byte("sandbox "+tier)); n != 2 {
+				t.Errorf("%d runs in tier %s, want 2", n, tier)
+			}
+			if n := strings.Count(string(out), "VERIFIED"); n != 2 {
+				t.Errorf("%d runs verified, want 2", n)
+			}
+		})
+	}
+}
+
+// TestWithoutUserNamespaces runs an agent where the kernel refuses user namespaces: tier 2 is chosen
+// by itself and journalled, and a spec that demands tier 1 is refused with the reason.
+func TestWithoutUserNamespaces(t *testing.T) {
+	t.Parallel()
+	k := newKilled(t, 2)
+	cmd := k.command("run", "spec.yaml")
+	forbidUserNamespaces(cmd)
+	out, err := cmd.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("sandbox 2")) {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	k.result()
+
+	spec, err := os.ReadFile(k.dir + "/spec.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(k.dir+"/strict.yaml", append(spec, "sandbox: {min_tier: 1}\n"...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd = k.command("run", "strict.yaml")
+	forbidUserNamespaces(cmd)
+	out, err = cmd.CombinedOutput()
+	var ee *exec.ExitError
+	if !errors.As(err, &ee) || ee.ExitCode() != exitLacking || !bytes.Contains(out, []byte("max_user_namespaces")) {
+		t.Errorf("a spec that demands tier 1: %v\n%s", err, out)
+	}
+}
+
+// forbidUserNamespaces starts cmd in a user namespace of its own, in which no further ones can be
+// made: as on a machine whose administrator forbids them. Users and groups stay what they are.
+func forbidUserNamespaces(cmd *exec.Cmd) {
+	cmd.Env = append(cmd.Env, forbidVariable+"=1")
+	ids := func(id int) []syscall.SysProcIDMap {
+		if os.Getuid() == 0 {
+			return []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1 << 20}}
+		}
+		return []syscall.SysProcIDMap{{ContainerID: id, HostID: id, Size: 1}}
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Cloneflags: syscall.CLONE_NEWUSER,
+		UidMappings: ids(os.Getuid()), GidMappings: ids(os.Getgid()), GidMappingsEnableSetgroups: os.Getuid() == 0,
+		AmbientCaps: []uintptr{unix.CAP_SYS_RESOURCE}}
+}
+
+const forbidVariable = "TACHO_TEST_FORBID"
+
+// forbid does its part inside the new namespace, before anything else runs in the process.
+func forbid() error {
+	if os.Getenv(forbidVariable) == "" {
+		return nil
+	}
+	os.Unsetenv(forbidVariable)
+	if err := os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0); err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return err
+	}
+	return unix.Exec("/proc/self/exe", os.Args, os.Environ())
+}

@@ -1,0 +1,3 @@
+package spans_test
+
+func asChild() {}
