@@ -50,9 +50,21 @@ func (c *cli) command() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.data, "data", orDefault(c.env("TACHO_DATA"), defaultData(c.env)), "data directory (TACHO_DATA)")
 	flags.BoolVar(&c.json, "json", c.env("TACHO_JSON") != "", "write JSON for programs (TACHO_JSON)")
-	root.AddCommand(c.demoCommand(), c.runCommand(), c.lsCommand(), c.showCommand(), c.tailCommand(),
-		c.stopCommand(), c.pauseCommand(), c.resumeCommand(), c.approveCommand(), c.denyCommand(),
-		c.replayCommand(), c.applyCommand(), c.diffCommand(), c.verifyCommand(), c.rmCommand(), c.doctorCommand())
+	for _, group := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Begin:", []*cobra.Command{c.demoCommand(), c.runCommand(), c.doctorCommand()}},
+		{"Look:", []*cobra.Command{c.lsCommand(), c.showCommand(), c.tailCommand(), c.diffCommand()}},
+		{"Steer:", []*cobra.Command{c.pauseCommand(), c.resumeCommand(), c.stopCommand(), c.approveCommand(), c.denyCommand(), c.applyCommand(), c.rmCommand()}},
+		{"Go back and prove:", []*cobra.Command{c.replayCommand(), c.verifyCommand()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, command := range group.commands {
+			command.GroupID = group.title
+			root.AddCommand(command)
+		}
+	}
 	return root
 }
 

@@ -29,7 +29,7 @@ func (c *cli) verifyCommand() *cobra.Command {
 			return c.verify(cmd.Context(), args[0], keys)
 		},
 	}
-	cmd.Flags().StringArrayVar(&keys, "key", nil, "a verifier key (as `tacho doctor` prints it) or a file of them; only these are trusted then")
+	cmd.Flags().StringArrayVar(&keys, "key", nil, "a verifier `KEY` as tacho doctor prints it, or a file of them; only these are trusted then")
 	return cmd
 }
 

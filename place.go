@@ -15,6 +15,7 @@ import (
 	"tachograph/replay"
 	"tachograph/runner"
 	"tachograph/runner/gate"
+	"tachograph/runner/spans"
 	"tachograph/runner/state"
 	"tachograph/schemas/chat"
 	"tachograph/schemas/journal"
@@ -98,6 +99,7 @@ type workshop struct {
 	*place
 	runner *runner.Runner
 	server *owner.Server
+	spans  *spans.Exporter
 }
 
 // own makes this process the owner of the directory: it wires the runner, lets other commands in,
@@ -107,15 +109,22 @@ func (c *cli) own(ctx context.Context, p *place, watch func(runner.Live)) (*work
 		return nil, fmt.Errorf("own data directory: process %d owns it", p.client.File.PID)
 	}
 	w := &workshop{place: p}
-	var err error
+	if err := w.exportSpans(ctx, c.env); err != nil {
+		return nil, err
+	}
 	var server *owner.Server
 	w.runner = runner.New(runner.Config{
 		Store: p.store, Data: p.data, Models: c.models, NewRun: newRun, Log: p.log,
+		Begun: func(run *state.Run) { w.spans.Follow(run) },
 		Watch: func(l runner.Live) {
 			watch(l)
 			server.Watch(l)
 		},
 	})
+	if err := w.runner.Sweep(ctx); err != nil {
+		return nil, err
+	}
+	var err error
 	server, err = owner.Serve(p.data, version(), p.Journal, remoteOperator{w.runner})
 	if err != nil {
 		return nil, err
@@ -126,7 +135,29 @@ func (c *cli) own(ctx context.Context, p *place, watch func(runner.Live)) (*work
 
 // Close ends what the workshop runs, without ending the runs.
 func (w *workshop) Close() error {
-	return errors.Join(w.server.Close(), w.runner.Close(), w.place.Close())
+	return errors.Join(w.server.Close(), w.runner.Close(), w.spans.Close(context.Background()), w.place.Close())
+}
+
+// exportSpans sends the spans of all runs where the OTEL_ variables say, those too that an earlier
+// owner could not send any more.
+func (w *workshop) exportSpans(ctx context.Context, env func(string) string) error {
+	var err error
+	w.spans, err = spans.Open(ctx, spans.Config{Env: env, Dir: filepath.Join(w.data, "spans"), Log: w.log})
+	if err != nil || !w.spans.Enabled() {
+		return err
+	}
+	infos, err := w.store.Runs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, info := range infos {
+		j, err := w.store.Journal(ctx, info.ID)
+		if err != nil {
+			return err
+		}
+		w.spans.Follow(j)
+	}
+	return nil
 }
 
 // remoteOperator is a Runner as other commands steer it: nobody there sees the progress.

@@ -33,7 +33,8 @@ type Config struct {
 	Clock  func() time.Time // nil: time.Now
 	NewRun func() (journal.RunID, error)
 	Log    *slog.Logger
-	Watch  func(Live) // sees what happens between entries; must not block. May be nil
+	Begun  func(*state.Run) // sees each run when it gets under way here. May be nil
+	Watch  func(Live)       // sees what happens between entries; must not block. May be nil
 }
 
 // Live is something to watch that is not (yet) an entry: a piece of an answer, output of a tool.
@@ -59,6 +60,9 @@ type Runner struct {
 func New(c Config) *Runner {
 	if c.Clock == nil {
 		c.Clock = time.Now
+	}
+	if c.Begun == nil {
+		c.Begun = func(*state.Run) {}
 	}
 	if c.Watch == nil {
 		c.Watch = func(Live) {}
@@ -90,6 +94,7 @@ func (r *Runner) launch(x *execution) error {
 		return fmt.Errorf("run %s is under way already", x.id())
 	}
 	r.live[x.id()] = x
+	r.cfg.Begun(x.run)
 	r.wait.Add(1)
 	go func() {
 		defer r.wait.Done()

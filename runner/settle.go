@@ -2,7 +2,11 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	"tachograph/runner/state"
 	"tachograph/runner/workspace"
@@ -38,6 +42,33 @@ func (r *Runner) Settle(ctx context.Context, id journal.RunID) {
 	case <-x.done:
 	case <-ctx.Done():
 	}
+}
+
+// Sweep removes working files of runs that the store does not know: of a start that a crash cut
+// short, or of a run that was not to persist. Call it before any run is begun.
+func (r *Runner) Sweep(ctx context.Context) error {
+	infos, err := r.cfg.Store.Runs(ctx)
+	if err != nil {
+		return fmt.Errorf("sweep working files: %w", err)
+	}
+	known := map[string]bool{}
+	for _, info := range infos {
+		known[info.ID.String()] = true
+	}
+	dir := filepath.Join(r.cfg.Data, "runs")
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("sweep working files: %w", err)
+	}
+	for _, e := range entries {
+		if known[e.Name()] {
+			continue
+		}
+		if err := workspace.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return fmt.Errorf("sweep working files: %w", err)
+		}
+	}
+	return nil
 }
 
 // Remove erases a family: its salt, content and files first of all. Runs of it that are under way

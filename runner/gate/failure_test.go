@@ -186,3 +186,42 @@ func children(t *testing.T) (pids []int) {
 	}
 	return pids
 }
+
+// A call that came to nothing while nobody waited for it is told why when it is taken up.
+func TestEndOfACallThatNobodyWaitedFor(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, want, status string
+		answer             func(l *lab, call int64)
+	}{
+		{"refused", "use the other file", "refused", func(l *lab, call int64) {
+			if err := l.gate.Refuse(l.Context(), call, "anna", "use the other file"); err != nil {
+				l.Fatal(err)
+			}
+		}},
+		{"expired", "nobody answered", "expired", func(l *lab, call int64) { l.append("/", &journal.CallExpired{Call: call}) }},
+		{"denied", "because", "denied", func(l *lab, call int64) {
+			d := gate.Decision{Verdict: gate.Deny, Reasons: []gate.Reason{{ID: "x", Text: "because"}}}
+			l.append("/", &journal.CallDecided{Call: call, Decision: gate.Deny, Engine: gate.Engine, Policy: l.stage(l.conf.Policy),
+				Reasons: l.stage(string(d.JSON([]string{"execute"})))})
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, nil, func(g *gate.Config) { g.Policy = askBash })
+			l.turn("/", 1)
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() { l.gate.Do(ctx, bash(0, "echo x > x")); close(done) }()
+			held := l.await(journal.KindCallHeld)
+			cancel()
+			<-done
+			c.answer(l, held.Call)
+			end, err := l.gate.Continue(t.Context(), held.Call, bash(0, "echo x > x"))
+			if err != nil || end.Status != c.status || !strings.Contains(text(end), c.want) {
+				t.Errorf("%s %q %v", end.Status, text(end), err)
+			}
+			l.consistent()
+		})
+	}
+}

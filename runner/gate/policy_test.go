@@ -168,3 +168,20 @@ func TestRefusedPolicies(t *testing.T) {
 		})
 	}
 }
+
+// Whatever a policy file says, it is refused or it decides.
+func FuzzPolicy(f *testing.F) {
+	f.Add(gate.Cautious(), "rm -rf .git")
+	f.Add(permitAll, "curl https://example.com")
+	f.Add(`@id("a") permit (principal, action == Action::"read", resource) when { context.files < 3 };`, "cat a")
+	f.Fuzz(func(t *testing.T, text, command string) {
+		p, err := gate.NewPolicy("fuzz.cedar", text)
+		if err != nil {
+			return
+		}
+		d := p.Decide(shellInput(command))
+		if d.Verdict != gate.Allow && d.Verdict != gate.Deny && d.Verdict != gate.Hold || d.Errors > 0 && d.Verdict != gate.Deny {
+			t.Errorf("%+v", d)
+		}
+	})
+}

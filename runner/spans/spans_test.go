@@ -308,7 +308,7 @@ func TestSpanIDIsAsEver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := spans.SpanID(run, 7, "chat").String(), "PIN"; got != want {
+	if got, want := spans.SpanID(run, 7, "chat").String(), "31fa0d4ead523ec0"; got != want {
 		t.Errorf("SpanID = %s, want %s", got, want)
 	}
 	if got := spans.TraceID(run).String(); got != "01970000000070008000000000000000" {
