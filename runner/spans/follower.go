@@ -99,10 +99,7 @@ func (f *follower) catchUp(sent cursor) error {
 	if sent.next == 0 {
 		return nil
 	}
-	for line, err := range f.run.Entries(f.following, 0) {
-		if f.closing() {
-			return errClosing
-		}
+	for line, err := range f.run.Entries(f.working, 0) {
 		if err != nil {
 			return fmt.Errorf("catch up: %w", err)
 		}
@@ -113,9 +110,6 @@ func (f *follower) catchUp(sent cursor) error {
 			f.tip = journal.HashEntry(line)
 			break
 		}
-	}
-	if f.closing() {
-		return errClosing
 	}
 	if f.next != sent.next || f.tip != sent.tip {
 		f.log.Warn("cursor is of another journal: the run's spans are sent again", "cursor", sent.next)
