@@ -19,7 +19,7 @@ import (
 )
 
 func (c *cli) runCommand() *cobra.Command {
-	var directory string
+	var directory, sandbox string
 	var detach bool
 	cmd := &cobra.Command{
 		Use:   "run SPEC",
@@ -40,10 +40,18 @@ func (c *cli) runCommand() *cobra.Command {
 			if err != nil {
 				return usage(err)
 			}
+			switch sandbox {
+			case "":
+			case "off":
+				spec.Sandbox.Disabled = true
+			default:
+				return usage(fmt.Errorf("--sandbox=%s: the only value is off", sandbox))
+			}
 			return c.run(cmd.Context(), spec, detach)
 		},
 	}
 	cmd.Flags().StringVar(&directory, "dir", "", "the agent's directory, in place of the spec's")
+	cmd.Flags().StringVar(&sandbox, "sandbox", "", "off: run tools without any sandbox, as yourself; it stands in the journal")
 	cmd.Flags().BoolVar(&detach, "detach", false, "only start it; an owner (tacho up, or another tacho run) must be there to run it")
 	return cmd
 }

@@ -129,6 +129,14 @@ func (s *story) recovered(e journal.Entry, b *journal.Recovered) {
 		what = s.paint.warn(what)
 	}
 	s.event(e, what, strings.Join(found, ", "))
+	for _, call := range b.Doubt {
+		s.answerHint(e, call)
+	}
+}
+
+// answerHint says how a held call is answered.
+func (s *story) answerHint(e journal.Entry, call int64) {
+	s.hint(fmt.Sprintf("tacho approve %s %d   or   tacho deny %s %d", e.Run, call, e.Run, call))
 }
 
 func (s *story) asked(e journal.Entry, b *journal.ModelAsked) {
@@ -183,7 +191,7 @@ func (s *story) decided(ctx context.Context, e journal.Entry, b *journal.CallDec
 	}
 	s.event(e, fmt.Sprintf("call %d %s", b.Call, word), s.callLine(ctx, b.Call)+" "+reasons(s.text(ctx, b.Reasons)))
 	if b.Decision == "hold" {
-		s.hint(fmt.Sprintf("tacho approve %s %d   or   tacho deny %s %d", e.Run, b.Call, e.Run, b.Call))
+		s.answerHint(e, b.Call)
 	}
 }
 

@@ -75,7 +75,7 @@ type Context struct {
 
 // Sandbox says where tools run.
 type Sandbox struct {
-	Off      bool              `json:"off,omitempty"`       // run tools without any sandbox; journalled
+	Disabled bool              `json:"disabled,omitempty"`  // run tools without any sandbox; journalled
 	MinTier  int               `json:"min_tier,omitempty"`  // 1: refuse where only tier 2 works
 	ReadOnly []string          `json:"read_only,omitempty"` // more host paths that tools may read
 	Env      map[string]string `json:"env,omitempty"`       // more environment for tools
@@ -186,7 +186,7 @@ func (s Spec) holdFor() time.Duration { return time.Duration(s.HoldFor) * time.S
 // options adds to what the spec names the directories of the host's programs, so that tools find
 // the compilers that the user has.
 func (s Sandbox) options() gate.SandboxOptions {
-	return gate.SandboxOptions{Off: s.Off, MinTier: s.MinTier, ReadOnly: s.ReadOnly, Env: s.Env}
+	return gate.SandboxOptions{Off: s.Disabled, MinTier: s.MinTier, ReadOnly: s.ReadOnly, Env: s.Env}
 }
 
 func (s Spec) persistent() bool { return s.StatePersistence == nil || *s.StatePersistence }

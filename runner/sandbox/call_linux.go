@@ -107,7 +107,8 @@ func (z *zygote) signal(sc signalCall) {
 	case z.layout.Tier == TierNamespaces:
 		_ = unix.Kill(live.pid, unix.SIGKILL) // pid 1: the kernel ends the rest
 	default:
-		z.wg.Go(func() { sweepUntil(live.ended, live.pid) })
+		pid := live.pid
+		z.wg.Go(func() { sweepUntil(live.ended, pid) })
 	}
 }
 
@@ -148,10 +149,16 @@ func (s *callScript) readReports(r io.Reader, e *ended) *refused {
 	}
 }
 
+// refusal names the step that a record is about. The init's steps are numbered through its script, the fork of the
+// command, and what follows that.
 func (s *callScript) refusal(ops []op, rec record) *refused {
+	i := int(rec.a)
+	if i > len(ops) {
+		ops, i = s.after, i-len(ops)-1
+	}
 	r := &refused{Feature: featureProcesses, Step: "fork command", Errno: int(rec.b)}
-	if int(rec.a) < len(ops) {
-		r.Feature, r.Step = ops[rec.a].feature, ops[rec.a].name
+	if i < len(ops) {
+		r.Feature, r.Step = ops[i].feature, ops[i].name
 	}
 	return r
 }
@@ -186,8 +193,8 @@ func (z *zygote) newCallScript(rq request, stdio [3]int) (*callScript, *os.File,
 	}
 	z.privilegeOps(s)
 	z.commandOps(s, rq, stdio)
-	s.add(&s.after, op{feature: featureProcesses, name: "close descriptors", nr: unix.SYS_CLOSE_RANGE, args: [6]uintptr{0, s.script.status - 1}})
-	s.add(&s.after, op{feature: featureProcesses, name: "close descriptors", nr: unix.SYS_CLOSE_RANGE, args: [6]uintptr{s.script.status + 1, maxFD}})
+	s.add(&s.after, op{feature: featureCloseRange, name: "close descriptors", nr: unix.SYS_CLOSE_RANGE, args: [6]uintptr{0, s.script.status - 1}})
+	s.add(&s.after, op{feature: featureCloseRange, name: "close descriptors", nr: unix.SYS_CLOSE_RANGE, args: [6]uintptr{s.script.status + 1, maxFD}})
 	return s, reports, nil
 }
 
@@ -387,7 +394,7 @@ func (z *zygote) commandOps(s *callScript, rq request, stdio [3]int) {
 		add(featureLandlock, "enforce Landlock", unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(s.rules.fd), 0)
 		add(featureSeccomp, "install filter", unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, number(z.filter))
 	}
-	add(featureProcesses, "mark descriptors", unix.SYS_CLOSE_RANGE, 3, maxFD, unix.CLOSE_RANGE_CLOEXEC)
+	add(featureCloseRange, "mark descriptors", unix.SYS_CLOSE_RANGE, 3, maxFD, unix.CLOSE_RANGE_CLOEXEC)
 	add(featureProcesses, "unblock signals", unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, number(place(s.script, uint64(0))), 0, 8)
 	s.cmdExec = len(s.cmd)
 	env := plainStrings(rq.Env)

@@ -40,15 +40,17 @@ func startHelper(ctx context.Context, c Config, l layout, fds []int) (*helper, e
 		return nil, refuse(featureProtocol, "make socket pair", err)
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "zygote")
-	defer theirs.Close()
 	ours, err := newConn(os.NewFile(uintptr(pair[0]), "zygote"))
 	if err != nil {
+		theirs.Close()
 		return nil, refuse(featureProtocol, "open socket", err)
 	}
 	h := &helper{conn: ours, calls: make(map[string]chan ended), done: make(chan struct{})}
 	stderr := &logWriter{log: c.Log}
 	h.cmd = helperCommand(c, l.Tier, theirs, stderr)
-	if err := h.cmd.Start(); err != nil {
+	err = h.cmd.Start()
+	theirs.Close() // now, or the helper's death would not end the socket
+	if err != nil {
 		ours.close()
 		return nil, startRefusal(l.Tier, err)
 	}

@@ -218,7 +218,7 @@ func TestMissingFeature(t *testing.T) {
 		{"landlock_add_rule", orders{Call: unix.SYS_LANDLOCK_ADD_RULE, Errno: unix.EINVAL}, neither, "Landlock"},
 		{"landlock_restrict_self", orders{Call: unix.SYS_LANDLOCK_RESTRICT_SELF, Errno: unix.EPERM}, neither, "Landlock"},
 		{"seccomp", orders{Call: unix.SYS_SECCOMP, Errno: unix.ENOSYS}, neither, "system-call filters"},
-		{"close_range", orders{Call: unix.SYS_CLOSE_RANGE, Errno: unix.ENOSYS}, neither, "processes"},
+		{"close_range", orders{Call: unix.SYS_CLOSE_RANGE, Errno: unix.ENOSYS}, neither, "closing all descriptors at once"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

@@ -32,6 +32,8 @@ func remedy(feature string, cause error) string {
 		return "make every directory on the way searchable (chmod o+x) for the user who runs tools, or choose another place with --data"
 	case featureChildren:
 		return "a kernel with CONFIG_PROC_CHILDREN, or tier 1"
+	case featureCloseRange:
+		return "a kernel of 5.11 or newer; in a container: a seccomp profile that permits close_range"
 	case featureProcesses:
 		return "raise the limit of processes (ulimit -u)"
 	}

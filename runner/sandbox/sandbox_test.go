@@ -49,6 +49,11 @@ func newConfig(t testing.TB) sandbox.Config {
 		}
 	}
 	give(t, c.Tree)
+	t.Cleanup(func() {
+		if err := sandbox.RemoveScratch(c.Scratch); err != nil {
+			t.Error(err)
+		}
+	})
 	return c
 }
 
@@ -312,7 +317,7 @@ func TestTimeout(t *testing.T) {
 			Args:    []string{"bash", "-c", "trap 'echo bye; exit 3' TERM; while :; do sleep 0.01; done"},
 			Timeout: 300 * time.Millisecond, Grace: time.Minute,
 		})
-		if !strings.HasPrefix(out, "bye") || res.Exit != 3 || !res.TimedOut || res.Killed {
+		if !strings.Contains(out, "bye") || res.Exit != 3 || !res.TimedOut || res.Killed {
 			t.Errorf("with grace: %q, %+v", out, res)
 		}
 		_, res = r.do(sandbox.Command{

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +12,15 @@ const (
 	upperName = "upper"
 	workName  = "work"
 )
+
+// RemoveScratch removes a Scratch directory with all that calls left in it, for after a crash. os.RemoveAll is not enough
+// for an ordinary user: overlayfs leaves directories that nobody may enter. No Sandbox may be using it.
+func RemoveScratch(dir string) error {
+	if err := removeScratch(dir); err != nil {
+		return fmt.Errorf("remove scratch directory: %w", err)
+	}
+	return nil
+}
 
 // removeScratch removes a call's overlay directories. Tools leave directories that cannot be written, and overlayfs
 // leaves one of mode 0000 in work, so they are opened up first. A path that is not there is no error.

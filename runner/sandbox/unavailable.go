@@ -7,19 +7,20 @@ import (
 
 // Features of the kernel, or of this machine's set-up, that a tier can lack.
 const (
-	featureUserNS    = "user namespaces"
-	featureMounts    = "mounts in a user namespace"
-	featureProc      = "a proc mount in a pid namespace"
-	featureOverlay   = "overlayfs in a user namespace"
-	featureNetwork   = "network namespaces"
-	featureLandlock  = "Landlock"
-	featureSeccomp   = "system-call filters"
-	featurePaths     = "the run's directories"
-	featureProcesses = "processes"
-	featureChildren  = "the list of a process's children in proc"
-	featureProtocol  = "the helper process"
-	featurePlatform  = "Linux on amd64 or arm64"
-	featureProgram   = "program" // a call's, never a machine's
+	featureUserNS     = "user namespaces"
+	featureMounts     = "mounts in a user namespace"
+	featureProc       = "a proc mount in a pid namespace"
+	featureOverlay    = "overlayfs in a user namespace"
+	featureNetwork    = "network namespaces"
+	featureLandlock   = "Landlock"
+	featureSeccomp    = "system-call filters"
+	featurePaths      = "the run's directories"
+	featureProcesses  = "processes"
+	featureCloseRange = "closing all descriptors at once"
+	featureChildren   = "the list of a process's children in proc"
+	featureProtocol   = "the helper process"
+	featurePlatform   = "Linux on amd64 or arm64"
+	featureProgram    = "program" // a call's, never a machine's
 )
 
 // Refusal says why one tier cannot be had here.

@@ -100,6 +100,9 @@ func (p *projector) closeAgent(a *agent, e journal.Entry, failure string) {
 }
 
 func (p *projector) runStarted(e journal.Entry, b *journal.RunStarted) {
+	if len(p.order) > 0 {
+		return
+	}
 	p.first = e
 	root := p.newAgent("/", e)
 	root.about = agentDetail{model: b.Model, goal: b.Goal, started: b}

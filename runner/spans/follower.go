@@ -72,13 +72,14 @@ func (f *follower) follow() error {
 		return err
 	}
 	for {
+		last := f.closing() // looked at before reading: what was durable when Close began is sent
 		if err := f.readOn(); err != nil {
 			return err
 		}
 		if err := f.flush(); err != nil {
 			return err
 		}
-		if f.ended || f.closing() {
+		if f.ended || last {
 			return nil
 		}
 		more, err := f.await()

@@ -19,8 +19,8 @@ type script struct{ steps []step }
 
 type step struct {
 	agent string
-	body  func(r *state.Run) journal.Body
-	take  bool // the epoch rises before
+	body  func(r *state.Run) journal.Body // nil: an entry that the store adds by itself before the next
+	take  bool                            // the epoch rises before
 }
 
 func (s *script) add(agent string, body func(*state.Run) journal.Body) int64 {
@@ -36,6 +36,9 @@ func (s *script) put(agent string, body journal.Body) int64 {
 // play writes the step of that index.
 func (s *script) play(ctx context.Context, r *state.Run, index int) error {
 	step := s.steps[index]
+	if step.body == nil {
+		return nil
+	}
 	if step.take {
 		if err := r.Take(ctx); err != nil {
 			return err

@@ -37,7 +37,7 @@ func openRows(dir string, o Options) (*rows, error) {
 	po := &pebble.Options{
 		FS:                 r.fs,
 		CacheSize:          o.CacheBytes,
-		MemTableSize:       16 << 20,
+		MemTableSize:       8 << 20, // up to logsKept finished logs of this size stay for reuse
 		FormatMajorVersion: formatVersion,
 		Logger:             pebbleLog{o.Log},
 		EventListener: &pebble.EventListener{
@@ -109,7 +109,8 @@ func (r *rows) close() error {
 		return err
 	}
 	<-r.idle
-	return r.db.Close()
+	// So that the next start has no log to replay, and the directory holds everything once.
+	return errors.Join(r.db.Flush(), r.db.Close())
 }
 
 func (r *rows) brokenBy() error {

@@ -14,7 +14,8 @@ import (
 )
 
 // Import copies the user's directory src into dir, which must not exist or be empty, and records it.
-// src is only read. Links are copied, never followed; hard links become separate files. If it fails,
+// src is only read. What is left out is not copied and counted in the report; it is no part of the
+// tree, so no delta counts it again. Links are copied, never followed; hard links become separate files. If it fails,
 // what is in dir is worth nothing and should be removed.
 func Import(ctx context.Context, src, dir string, objs Objects, o Options) (*Tree, Report, error) {
 	t, r, err := importTree(ctx, src, dir, objs, o)
@@ -60,6 +61,7 @@ func importTree(ctx context.Context, src, path string, objs Objects, o Options) 
 	}
 	t.cur = d
 	r := t.Report()
+	r.LeftOut = im.left
 	slices.Sort(im.notStored)
 	r.NotStored = im.notStored
 	return t, r, nil
@@ -74,6 +76,7 @@ type importer struct {
 	uid       int
 	noClone   atomic.Bool // the file system cannot share blocks between files
 	fresh     []*entry
+	left      Left // it does not come into the tree, so the index knows nothing of it
 	notStored []string
 }
 
@@ -123,7 +126,7 @@ func (im *importer) entry(from, to folder, dirPath string, depth int, name strin
 		}
 	}
 	if why != 0 {
-		d.left = append(d.left, leftOut{name, why})
+		im.left.add(why)
 	}
 	if err != nil {
 		return fmt.Errorf("in %q: %w", clip(dirPath), err)

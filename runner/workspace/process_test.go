@@ -112,12 +112,16 @@ func overlayHelper() error {
 		_, err := mutate(task.Seed, task.Merged, task.Ops, task.Careful)
 		return errors.Join(err, unmount(task))
 	}
-	cmd := exec.Command("/bin/sh", "-ec", task.Shell)
-	cmd.Dir, cmd.Stderr = task.Merged, os.Stderr
-	return errors.Join(cmd.Run(), unmount(task))
+	return errors.Join(shell(task.Merged, task.Shell), unmount(task))
 }
 
 // unmount also opens up the directory that the kernel leaves in work, for whoever removes it.
 func unmount(task overlayTask) error {
 	return errors.Join(syscall.Unmount(task.Merged, 0), os.Chmod(filepath.Join(task.Work, "work"), 0o700))
+}
+
+func shell(dir, script string) error {
+	cmd := exec.Command("/bin/sh", "-ec", script)
+	cmd.Dir, cmd.Stderr = dir, os.Stderr
+	return cmd.Run()
 }

@@ -119,6 +119,9 @@ const shortest = 64
 
 // fit encodes a list, with texts cut ever shorter until it is short enough.
 func fit[T any](list []T, limit int, cut func(item T, most int) T) (text string, whole int) {
+	if len(list) == 0 {
+		return "[]", len("[]")
+	}
 	full := encode(list)
 	if len(full) <= limit {
 		return string(full), len(full)
