@@ -38,13 +38,10 @@ func (c *call) propose(ctx context.Context) error {
 	body := &journal.CallProposed{Step: c.req.Step, Index: c.req.Index, Tool: toolName(c.req.Tool), Args: run.Stage(c.arguments()),
 		Intent: -1, Effect: tools.EffectNone, Scope: tools.ScopeWorkspace}
 	var targets *Targets
+	var intent *journal.Intent
 	if c.invalid == nil {
 		if c.plan.Intent != "" {
-			written, err := run.Append(ctx, c.draft(&journal.Intent{Text: run.Stage([]byte(c.plan.Intent)), Source: "declared"}))
-			if err != nil {
-				return err
-			}
-			body.Intent = written[0].Seq
+			intent = &journal.Intent{Text: run.Stage([]byte(c.plan.Intent)), Source: "declared"}
 		}
 		in := c.input(n, 1)
 		t := newTargets(in.Actions(), c.reach, c.plan.Targets.Command, c.dir)
@@ -52,11 +49,17 @@ func (c *call) propose(ctx context.Context) error {
 		body.Effect, body.Scope, body.Idempotent = in.Effect, in.Scope, in.Idempotent
 		body.Targets = run.Stage(t.json())
 	}
-	written, err := run.Append(ctx, c.draft(body))
+	written, err := run.AppendNext(ctx, func(next int64) []state.Draft {
+		if intent == nil {
+			return []state.Draft{c.draft(body)}
+		}
+		body.Intent = next
+		return []state.Draft{c.draft(intent), c.draft(body)}
+	})
 	if err != nil {
 		return err
 	}
-	c.id = written[0].Seq
+	c.id = written[len(written)-1].Seq
 	c.notify(written, func(e *Event) { e.Effect, e.Scope, e.Targets = body.Effect, body.Scope, targets })
 	return nil
 }
@@ -146,7 +149,7 @@ func (c *call) advance(ctx context.Context) (Ended, error) {
 		var err error
 		switch n.call.Phase {
 		case journal.CallIsProposed:
-			end, err = c.decide(ctx, n, nil)
+			end, err = c.first(ctx)
 		case journal.CallIsHeld:
 			end, err = c.wait(ctx, n)
 		case journal.CallIsAllowed:
@@ -165,6 +168,21 @@ func (c *call) advance(ctx context.Context) (Ended, error) {
 			return *end, nil
 		}
 	}
+}
+
+// first decides on a call that was only proposed. It takes the tree before, so that a call that is
+// allowed starts in the batch that says so.
+func (c *call) first(ctx context.Context) (*Ended, error) {
+	if c.at.IsZero() {
+		if err := c.prepare(ctx, c.look(c.req.Agent, c.id)); err != nil {
+			return nil, err
+		}
+	}
+	release, err := c.tree.take(ctx, c.changes())
+	if err != nil {
+		return nil, err
+	}
+	return c.decide(ctx, c.look(c.req.Agent, c.id), release)
 }
 
 // sameAs refuses to continue a call with other arguments than it was proposed, decided and perhaps
@@ -187,40 +205,28 @@ func (c *call) sameAs() error {
 	return nil
 }
 
-// decide asks the policy and journals its answer. With the tree already held, release is what gives
-// it back, and an allowed call starts at once.
+// decide asks the policy and journals its answer. The caller holds the tree, and release gives it
+// back; an allowed call starts at once.
 func (c *call) decide(ctx context.Context, n now, release func()) (*Ended, error) {
-	letGo := func() {
-		if release != nil {
-			release()
-		}
-	}
 	if c.at != n.root || c.at.IsZero() {
 		if err := c.prepare(ctx, n); err != nil {
-			letGo()
+			release()
 			return nil, err
 		}
 	}
 	d, body, actions := c.judge(ctx, n)
 	switch {
 	case d.Verdict == Deny:
-		letGo()
+		release()
 		return c.deny(ctx, n, d, body, actions)
 	case d.Verdict == Hold:
-		letGo()
+		release()
 		return nil, c.hold(ctx, d, body, actions)
 	case n.hold:
-		letGo()
+		release()
 		return nil, c.alarm(ctx, &d, body, actions)
-	case release != nil:
-		return c.start(ctx, n, &allowance{body, d, actions}, release)
 	}
-	written, err := c.c.Run.Append(ctx, c.draft(body))
-	if err != nil {
-		return nil, err
-	}
-	c.notify(written, func(e *Event) { e.Decision, e.Actions = &d, actions })
-	return nil, nil
+	return c.start(ctx, n, &allowance{body, d, actions}, release)
 }
 
 // judge is the decision and its entry, not yet journalled.

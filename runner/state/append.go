@@ -48,6 +48,22 @@ func (r *Run) Append(ctx context.Context, drafts ...Draft) ([]Written, error) {
 	return written, nil
 }
 
+// AppendNext is Append for drafts that name one another: drafts gets the seq that its first draft will
+// have. It may be called more than once and must give the same drafts but for that.
+func (r *Run) AppendNext(ctx context.Context, drafts func(next int64) []Draft) ([]Written, error) {
+	written, err := r.append(ctx, drafts(0), func(s *journal.State) []Draft {
+		next := s.Next
+		if r.checkpointDue() {
+			next++
+		}
+		return drafts(next)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("append to run %s: %w", r.id, err)
+	}
+	return written, nil
+}
+
 // Snapshot appends a snapshot of the state and the workspace as they are, with a checkpoint, and
 // signs a head over it. leftOut is the number of entries of the user's directory outside the tree.
 func (r *Run) Snapshot(ctx context.Context, why string, leftOut int64) (Written, error) {

@@ -241,53 +241,88 @@ func diskUse(b testing.TB, dir string) (n int64) {
 	return n
 }
 
-// BenchmarkAt rebuilds the state at random entries, and just before a checkpoint, of runs of 800
-// and of 8,000 steps; warm, and cold: the store opened anew for each.
+// BenchmarkAt rebuilds the state at random entries, a quarter of them just before a checkpoint, of
+// runs of 800 and of 8,000 steps in turns; warm, and cold: from a store opened anew. The baseline
+// reads the entries from the checkpoint to there and folds nothing.
 func BenchmarkAt(b *testing.B) {
-	for _, steps := range []int{800, 8000} {
-		b.Run(fmt.Sprintf("steps=%d", steps), func(b *testing.B) {
-			dir := b.TempDir()
-			s := open(b, dir, state.Options{})
-			r := create(b, s, runID(1), state.CreateOptions{})
-			tell(b, r, 1).start()
-			w := newWorker(b, r, "/", 1)
-			begin := time.Now()
-			for range steps {
-				w.step()
-			}
-			b.ReportMetric(float64(time.Since(begin).Microseconds())/float64(steps), "write-us/step")
-			n := r.Len()
-			s.Close()
-			b.ReportMetric(float64(diskUse(b, dir))/float64(steps), "disk-B/step")
-			rng := rand.New(rand.NewPCG(1, 2))
-			var cold, warm []time.Duration
-			b.ResetTimer()
-			for b.Loop() {
-				s := open(b, dir, state.Options{})
-				seq := rng.Int64N(n)
-				if rng.IntN(4) == 0 {
-					seq = min(seq|511, n-1) // the most entries after a checkpoint
-				}
-				cold = append(cold, timeAt(b, s, seq))
-				for range 10 {
-					warm = append(warm, timeAt(b, s, rng.Int64N(n)))
-				}
-				s.Close()
-			}
-			report(b, "cold", cold)
-			report(b, "warm", warm)
-		})
+	short, long := makePast(b, 800), makePast(b, 8000)
+	b.ResetTimer()
+	for b.Loop() {
+		short.visit()
+		long.visit()
+	}
+	report(b, "cold-800", short.cold)
+	report(b, "warm-800", short.warm)
+	report(b, "cold-8000", long.cold)
+	warm := report(b, "warm-8000", long.warm)
+	b.ReportMetric(float64(warm)/float64(report(b, "read-8000", long.read)), "fold/read")
+	b.ReportMetric(float64(warm)/float64(short.warm[len(short.warm)/2]), "8000/800")
+}
+
+// past is a run that was written and closed.
+type past struct {
+	b                *testing.B
+	dir              string
+	n                int64
+	rng              *rand.Rand
+	cold, warm, read []time.Duration
+}
+
+func makePast(b *testing.B, steps int) *past {
+	p := &past{b: b, dir: b.TempDir(), rng: rand.New(rand.NewPCG(1, 2))}
+	s := open(b, p.dir, state.Options{})
+	r := create(b, s, runID(1), state.CreateOptions{})
+	tell(b, r, 1).start()
+	w := newWorker(b, r, "/", 1)
+	for range steps {
+		w.step()
+	}
+	p.n = r.Len()
+	s.Close()
+	return p
+}
+
+func (p *past) visit() {
+	s := open(p.b, p.dir, state.Options{})
+	defer s.Close()
+	j, err := s.Journal(p.b.Context(), runID(1))
+	if err != nil {
+		p.b.Fatal(err)
+	}
+	p.cold = append(p.cold, p.at(j, p.seq()))
+	for range 10 {
+		seq := p.seq()
+		p.warm = append(p.warm, p.at(j, seq))
+		p.read = append(p.read, p.entries(j, seq))
 	}
 }
 
-func timeAt(b *testing.B, s *state.Store, seq int64) time.Duration {
-	j, err := s.Journal(b.Context(), runID(1))
+func (p *past) seq() int64 {
+	seq := p.rng.Int64N(p.n)
+	if p.rng.IntN(4) == 0 {
+		seq = min(seq|511, p.n-1)
+	}
+	return seq
+}
+
+func (p *past) at(j *state.Journal, seq int64) time.Duration {
+	begin := time.Now()
+	if _, err := j.At(p.b.Context(), seq); err != nil {
+		p.b.Fatal(err)
+	}
+	return time.Since(begin)
+}
+
+func (p *past) entries(j *state.Journal, seq int64) time.Duration {
+	from, _, err := j.Checkpoint(p.b.Context(), seq)
 	if err != nil {
-		b.Fatal(err)
+		from = 0
 	}
 	begin := time.Now()
-	if _, err := j.At(b.Context(), seq); err != nil {
-		b.Fatal(err)
+	for _, err := range j.Entries(p.b.Context(), from) {
+		if from++; err != nil || from > seq {
+			break
+		}
 	}
 	return time.Since(begin)
 }
