@@ -167,14 +167,6 @@ func (o remoteOperator) Start(ctx context.Context, spec runner.Spec) (journal.Ru
 	return o.Runner.Start(ctx, spec, nil)
 }
 
-// operator is whoever steers runs here: the living owner, else this process.
-func (p *place) operator() (owner.Operator, bool) {
-	if p.client != nil {
-		return p.client, true
-	}
-	return nil, false
-}
-
 func newRun() (journal.RunID, error) {
 	id, err := uuid.NewV7()
 	return journal.RunID(id), err

@@ -26,7 +26,6 @@ type lab struct {
 	tree  *workspace.Tree
 	story *journaltest.Story
 	rng   *rand.Rand
-	names []string
 
 	hashes []journal.Hash   // live state after each entry
 	roots  []journal.Object // live root after each entry, of the state
