@@ -23,6 +23,8 @@ type cli struct {
 
 	data string // data directory
 	json bool   // output for programs
+
+	quota byteSize // of the journals in the data directory; 0: only the disk bounds them
 }
 
 // execute runs the command line and returns the exit status.
@@ -46,6 +48,10 @@ func (c *cli) command() *cobra.Command {
 		Version:           version(),
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
+	if err := c.quota.Set(orDefault(c.env("TACHO_QUOTA"), "0")); err != nil {
+		root.PersistentPreRunE = func(*cobra.Command, []string) error { return usage(fmt.Errorf("TACHO_QUOTA: %w", err)) }
+	}
+	root.PersistentFlags().Var(&c.quota, "quota", "most that the journals may take, as 500MB or 20GiB; near it, runs pause (TACHO_QUOTA)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.data, "data", orDefault(c.env("TACHO_DATA"), defaultData(c.env)), "data directory (TACHO_DATA)")

@@ -162,9 +162,12 @@ func (c *cli) pauseOnInterrupt(ctx context.Context, w *workshop, id journal.RunI
 			case <-done:
 				return
 			}
-			if !first || w.runner.Pause(ctx, id, c.person()) != nil {
+			if !first {
 				cancel()
 				return
+			}
+			if err := w.runner.Pause(ctx, id, c.person()); err != nil {
+				c.say("\n%v", err) // it is paused already, or over
 			}
 			c.say("\nPausing run %s. Once more Ctrl-C leaves at once; nothing that was recorded is lost.", id)
 			w.runner.LeaveWhenPaused(id)

@@ -76,7 +76,7 @@ func (c *cli) openStore(log *slog.Logger) (*state.Store, error) {
 	if err := os.MkdirAll(c.data, mode); err != nil {
 		return nil, fmt.Errorf("%w; choose another directory with --data", err)
 	}
-	return state.Open(c.storeDir(), state.Options{Log: log})
+	return state.Open(c.storeDir(), state.Options{Log: log, Quota: int64(c.quota)})
 }
 
 // storeDir is where a data directory keeps its journals and keys.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,6 +62,24 @@ func byteCount(n int64) string {
 		unit++
 	}
 	return fmt.Sprintf("%.1f %ciB", value, units[unit])
+}
+
+// byteSize is a flag that holds a size: "20GiB", "500MB", "1048576".
+type byteSize int64
+
+func (b *byteSize) String() string { return strconv.FormatInt(int64(*b), 10) }
+func (b *byteSize) Type() string   { return "size" }
+
+func (b *byteSize) Set(text string) error {
+	number := strings.TrimRight(text, "BKMGTikmgtb")
+	n, err := strconv.ParseFloat(number, 64)
+	unit, ok := map[string]float64{"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
+		"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}[strings.ToUpper(text[len(number):])]
+	if err != nil || !ok || n < 0 || n*unit > 1<<62 {
+		return fmt.Errorf("%q is no size: write one as 20GiB or 500MB", text)
+	}
+	*b = byteSize(n * unit)
+	return nil
 }
 
 // shortTime shows an RFC 3339 time in the local zone.

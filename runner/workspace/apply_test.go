@@ -27,6 +27,7 @@ func newApplying(t *testing.T, change func(tree string)) applying {
 	t.Helper()
 	objs := newObjects(t)
 	tree, src := imported(t, objs, own(), ordinary())
+	removeAtEnd(t, src, tree.Dir())
 	base := tree.Root()
 	change(tree.Dir())
 	_, err := tree.Scan(t.Context())

@@ -155,3 +155,12 @@ func must(t testing.TB, errs ...error) {
 		t.Fatal(err)
 	}
 }
+
+// removeAtEnd removes directories that an ordinary user could not remove with os.RemoveAll.
+func removeAtEnd(t testing.TB, dirs ...string) {
+	t.Cleanup(func() {
+		for _, dir := range dirs {
+			must(t, workspace.Remove(dir))
+		}
+	})
+}

@@ -229,7 +229,7 @@ func (r *dirReader) entry(e *DirEntry) error {
 // Check says whether the entry could stand in a directory object.
 func (e *DirEntry) Check() error {
 	if !ValidName(e.Name) {
-		return fmt.Errorf("name %.300q: want 1 to %d bytes without / and NUL, not . or ..", e.Name, MaxName)
+		return fmt.Errorf("name %.300q: want 1 to %d bytes, neither . nor .. and without / and NUL", e.Name, MaxName)
 	}
 	if e.Mode > MaxMode {
 		return fmt.Errorf("entry %q: permission bits %#o over %#o", e.Name, e.Mode, MaxMode)
