@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -15,9 +16,10 @@ import (
 
 // liveCall is a call between its fork and its last process's end.
 type liveCall struct {
-	pid   int           // of its init; 0 before the fork and after it was reaped. Guarded by zygote.mu
-	doom  bool          // killed before it was forked. Guarded by zygote.mu
-	ended chan struct{} // closed when the command has ended
+	pid    int            // of its init; 0 before the fork and after the end. Guarded by zygote.mu
+	doom   bool           // killed before it was forked. Guarded by zygote.mu
+	ended  chan struct{}  // closed when the command has ended
+	sweeps sync.WaitGroup // tier 2: goroutines that kill below pid
 }
 
 // call runs one call from fork to reaping. It takes the descriptors over.
@@ -49,17 +51,26 @@ func (z *zygote) runCall(rq request, stdio [3]int, live *liveCall, e *ended) *re
 	r := s.readReports(reports, e)
 	reports.Close()
 	close(live.ended)
+	z.disown(live)
 	if s.linger {
 		e.Left = sweep(pid)
 		_ = unix.Kill(pid, unix.SIGKILL)
 	}
 	if e.Status == statusUnknown {
-		e.Status = z.reap(pid, live)
+		e.Status = reap(pid)
 	} else {
 		// The init has nothing left to do but to take its mounts down, which takes the kernel longer than all the rest.
-		z.wg.Go(func() { z.reap(pid, live) })
+		z.wg.Go(func() { reap(pid) })
 	}
 	return r
+}
+
+// disown makes sure that no signal is sent to the call's process number any more, before that can be another process's.
+func (z *zygote) disown(live *liveCall) {
+	z.mu.Lock()
+	live.pid = 0
+	z.mu.Unlock()
+	live.sweeps.Wait()
 }
 
 // forkCall starts the script unless the call was killed already.
@@ -74,19 +85,18 @@ func (z *zygote) forkCall(s *callScript, live *liveCall) (int, error) {
 	return pid, err
 }
 
-// reap waits for the call's init and gives its wait status. Its number stays reserved until the lock is held, so that
-// signal cannot hit a stranger.
-func (z *zygote) reap(pid int, live *liveCall) uint32 {
-	for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
-	}
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	live.pid = 0
+// reap waits for a call's init, which nobody signals any more, and gives its wait status.
+func reap(pid int) uint32 {
 	var status unix.WaitStatus
-	if _, err := unix.Wait4(pid, &status, 0, nil); err != nil {
-		return statusUnknown
+	for {
+		_, err := unix.Wait4(pid, &status, 0, nil)
+		if err == nil {
+			return uint32(status)
+		}
+		if err != unix.EINTR {
+			return statusUnknown
+		}
 	}
-	return uint32(status)
 }
 
 // statusUnknown stands until the init reports; it is no wait status.
@@ -108,7 +118,7 @@ func (z *zygote) signal(sc signalCall) {
 		_ = unix.Kill(live.pid, unix.SIGKILL) // pid 1: the kernel ends the rest
 	default:
 		pid := live.pid
-		z.wg.Go(func() { sweepUntil(live.ended, pid) })
+		live.sweeps.Go(func() { sweepUntil(live.ended, pid) })
 	}
 }
 

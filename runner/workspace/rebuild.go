@@ -147,58 +147,84 @@ func resolve(top folder, p string, set *pathSet) error {
 	if !filepath.IsLocal(p) || strings.IndexByte(p, 0) >= 0 {
 		return fmt.Errorf("path %q: not below the top of the tree", clip(p))
 	}
-	var done []string
+	w := linkWalk{top: top, at: top}
+	defer w.close()
 	rest := strings.Split(p, "/")
 	for links := 0; len(rest) > 0; {
 		part := rest[0]
 		rest = rest[1:]
 		if part == ".." {
-			if len(done) == 0 {
+			if !w.up() {
 				return nil // it leaves the tree
 			}
-			done = done[:len(done)-1]
 			continue
 		}
-		done = append(done, part)
-		target := linkAt(top, done)
+		target := w.link(part)
 		if target == "" {
+			if !w.down(part) {
+				break // no directory, or nothing: what is listed below it went with it
+			}
 			continue
 		}
-		set.add(strings.Join(done, "/"))
+		set.add(strings.Join(append(w.done, part), "/"))
 		if links++; path.IsAbs(target) || links > maxLinks {
 			return nil
 		}
-		done = done[:len(done)-1]
 		rest = append(slices.DeleteFunc(strings.Split(target, "/"), func(s string) bool { return s == "" || s == "." }), rest...)
 	}
-	set.add(strings.Join(done, "/"))
+	set.add(strings.Join(w.done, "/"))
 	return nil
 }
 
-// linkAt is the target of the link at the path of these components, none of which but the last is
-// a link; "" if it is anything else or nothing.
-func linkAt(top folder, parts []string) string {
-	f := top
-	for _, part := range parts[:len(parts)-1] {
-		sub, err := f.open(part)
-		if f != top {
-			f.close()
-		}
-		if err != nil {
-			return ""
-		}
-		f = sub
+// linkWalk goes through a tree without following links by itself.
+type linkWalk struct {
+	top, at folder
+	done    []string // components of at; or, after a down that was not possible, of what it named
+}
+
+func (w *linkWalk) close() {
+	if w.at != w.top {
+		w.at.close()
 	}
-	if f != top {
-		defer f.close()
-	}
-	st, err := f.stat(parts[len(parts)-1])
+}
+
+// link is the target of the link of that name, "" if it is anything else or nothing.
+func (w *linkWalk) link(name string) string {
+	st, err := w.at.stat(name)
 	if err != nil || typeOf(&st) != unix.S_IFLNK {
 		return ""
 	}
-	target, err := f.readlink(parts[len(parts)-1])
+	target, err := w.at.readlink(name)
 	if err != nil {
 		return ""
 	}
 	return target
+}
+
+func (w *linkWalk) down(name string) bool {
+	w.done = append(w.done, name)
+	sub, err := w.at.open(name)
+	if err != nil {
+		return false
+	}
+	w.close()
+	w.at = sub
+	return true
+}
+
+// up goes to the parent, from the top again, because ".." of a directory that was moved meanwhile
+// would be anywhere.
+func (w *linkWalk) up() bool {
+	if len(w.done) == 0 {
+		return false
+	}
+	parts := w.done[:len(w.done)-1]
+	w.close()
+	w.at, w.done = w.top, nil
+	for _, part := range parts {
+		if !w.down(part) {
+			return false
+		}
+	}
+	return true
 }
