@@ -8,10 +8,33 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"tachograph/replay"
 	"tachograph/runner"
 	"tachograph/schemas/journal"
 )
+
+func (c *cli) showCommand() *cobra.Command {
+	var full bool
+	var seq int64
+	cmd := &cobra.Command{
+		Use:   "show RUN",
+		Short: "Tell a run, or show one entry whole",
+		Args:  arguments(1, 1, "one RUN"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.look(cmd.Context(), args[0], func(p *place, run replay.Run) error {
+				if cmd.Flags().Changed("seq") {
+					return c.showEntry(cmd.Context(), p, run, seq)
+				}
+				return c.show(cmd.Context(), p, run, full)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&full, "full", false, "whole outputs, not their beginnings")
+	cmd.Flags().Int64Var(&seq, "seq", 0, "show only this entry, with everything it names")
+	return cmd
+}
 
 // show tells the whole run, then how it stands.
 func (c *cli) show(ctx context.Context, p *place, run replay.Run, full bool) error {

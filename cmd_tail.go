@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -20,20 +19,13 @@ func (c *cli) tailCommand() *cobra.Command {
 		Long:  "Tells a run from its beginning (or from an entry) and goes on with what happens, until the run ends or Ctrl-C.\nRUN is an id, four or more characters of its beginning or end, or `last`.",
 		Args:  arguments(1, 1, "one RUN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := c.reach(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer p.Close()
-			run, err := p.find(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if from < 0 {
-				from = max(0, run.Entries+from)
-			}
-			// Without an owner nobody writes: what is there is all there will be.
-			return c.tell(cmd.Context(), p, run.ID, from, p.client != nil)
+			return c.look(cmd.Context(), args[0], func(p *place, run replay.Run) error {
+				if from < 0 {
+					from = max(0, run.Entries+from)
+				}
+				// Without an owner nobody writes: what is there is all there will be.
+				return c.tell(cmd.Context(), p, run.ID, from, p.client != nil)
+			})
 		},
 	}
 	cmd.Flags().Int64Var(&from, "from", 0, "first entry; negative: so many from the newest")
@@ -93,101 +85,4 @@ func decode(line []byte) (journal.Entry, journal.Body, error) {
 		return e, &journal.Note{Name: e.Kind, Raw: e.Body}, nil
 	}
 	return e, body, err
-}
-
-func (c *cli) lsCommand() *cobra.Command {
-	var status string
-	cmd := &cobra.Command{
-		Use:   "ls",
-		Short: "List the runs",
-		Args:  arguments(0, 0, "no arguments"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := c.reach(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer p.Close()
-			runs, err := p.Runs(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return c.list(filterRuns(runs, status))
-		},
-	}
-	cmd.Flags().StringVar(&status, "status", "", "only runs that are running, paused, ended, done, failed or stopped")
-	return cmd
-}
-
-func filterRuns(runs []replay.Run, status string) []replay.Run {
-	kept := []replay.Run{}
-	for _, r := range runs {
-		if status == "" || r.Status == status || r.Why == status {
-			kept = append(kept, r)
-		}
-	}
-	return kept
-}
-
-func (c *cli) list(runs []replay.Run) error {
-	if c.json {
-		return c.printJSON(runs)
-	}
-	if len(runs) == 0 {
-		c.say("No runs yet. `tacho demo` shows one; `tacho run SPEC` starts one.")
-		return nil
-	}
-	colour, width := c.colour()
-	if width == 0 {
-		width = 120
-	}
-	p := paint(colour)
-	c.say("%s", p.faint(fmt.Sprintf("%-36s  %-8s  %-16s  %6s %6s %8s %9s  %s", "RUN", "STATUS", "STARTED", "STEPS", "CALLS", "ENTRIES", "COST", "GOAL")))
-	for _, r := range runs {
-		c.say("%s", runLine(p, r, width))
-	}
-	return nil
-}
-
-func runLine(p paint, r replay.Run, width int) string {
-	status := r.Status
-	if r.Status == journal.StatusEnded {
-		status = r.Why
-	}
-	if r.Held > 0 {
-		status = "held"
-	}
-	coloured := fmt.Sprintf("%-8s", status)
-	switch status {
-	case "done":
-		coloured = p.good(coloured)
-	case "failed", "stopped":
-		coloured = p.bad(coloured)
-	case "paused", "held":
-		coloured = p.warn(coloured)
-	}
-	goal := oneLine(r.Goal)
-	if r.Parent != nil {
-		goal = fmt.Sprintf("⑂ %s@%d · %s", r.Parent.Run.String()[28:], r.Parent.Seq, goal)
-	}
-	s := story{width: width}
-	return fmt.Sprintf("%-36s  %s  %-16s  %6d %6d %8d %9s  %s", r.ID, coloured, shortTime(r.Started), r.Usage.Steps, r.Usage.Calls,
-		r.Entries, dollars(r.Usage), s.cut(goal, width-104))
-}
-
-// dollars is what a run cost; a price that is not known is never shown as 0.
-func dollars(u journal.Usage) string {
-	switch {
-	case u.Unpriced > 0 && u.CostNUSD == 0:
-		return "unknown"
-	case u.Unpriced > 0:
-		return fmt.Sprintf("≥ $%.4f", float64(u.CostNUSD)/1e9)
-	}
-	return fmt.Sprintf("$%.4f", float64(u.CostNUSD)/1e9)
-}
-
-func (c *cli) printJSON(v any) error {
-	enc := json.NewEncoder(c.out)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
 }

@@ -26,23 +26,16 @@ func (c *cli) verifyCommand() *cobra.Command {
 			"Trusted are the keys given with --key, or else the data directory's own and those in its keys directory.",
 		Args: arguments(1, 1, "one RUN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.verify(cmd.Context(), args[0], keys)
+			return c.look(cmd.Context(), args[0], func(p *place, run replay.Run) error {
+				return c.verify(cmd.Context(), p, run, keys)
+			})
 		},
 	}
 	cmd.Flags().StringArrayVar(&keys, "key", nil, "a verifier `KEY` as tacho doctor prints it, or a file of them; only these are trusted then")
 	return cmd
 }
 
-func (c *cli) verify(ctx context.Context, name string, keys []string) error {
-	p, err := c.reach(ctx)
-	if err != nil {
-		return err
-	}
-	defer p.Close()
-	run, err := p.find(ctx, name)
-	if err != nil {
-		return err
-	}
+func (c *cli) verify(ctx context.Context, p *place, run replay.Run, keys []string) error {
 	trusted, err := c.trustedKeys(keys)
 	if err != nil {
 		return err
@@ -138,32 +131,4 @@ func (c *cli) describeReport(r *replay.Report) {
 	default:
 		c.say("%s", paint.bad("FAILED"))
 	}
-}
-
-func (c *cli) showCommand() *cobra.Command {
-	var full bool
-	var seq int64
-	cmd := &cobra.Command{
-		Use:   "show RUN",
-		Short: "Tell a run, or show one entry whole",
-		Args:  arguments(1, 1, "one RUN"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := c.reach(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer p.Close()
-			run, err := p.find(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if cmd.Flags().Changed("seq") {
-				return c.showEntry(cmd.Context(), p, run, seq)
-			}
-			return c.show(cmd.Context(), p, run, full)
-		},
-	}
-	cmd.Flags().BoolVar(&full, "full", false, "whole outputs, not their beginnings")
-	cmd.Flags().Int64Var(&seq, "seq", 0, "show only this entry, with everything it names")
-	return cmd
 }

@@ -94,6 +94,20 @@ func (p *place) find(ctx context.Context, name string) (replay.Run, error) {
 	return replay.FindRun(ctx, p, name)
 }
 
+// look opens the place and finds the run that name names, for a command that only reads.
+func (c *cli) look(ctx context.Context, name string, see func(*place, replay.Run) error) error {
+	p, err := c.reach(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	run, err := p.find(ctx, name)
+	if err != nil {
+		return err
+	}
+	return see(p, run)
+}
+
 // workshop is a place that this process owns and where it runs agents.
 type workshop struct {
 	*place

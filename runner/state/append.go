@@ -31,7 +31,8 @@ type Written struct {
 // entry that does not fit the state is refused, and nothing changed. ErrFull (a *FullError) if new
 // work may not begin; ErrBroken if the disk failed.
 //
-// A checkpoint that is due is written with them, as an entry before them.
+// A checkpoint that is due is written with them, as an entry before them, unless they begin with
+// `recovered`.
 func (r *Run) Append(ctx context.Context, drafts ...Draft) ([]Written, error) {
 	if len(drafts) == 0 {
 		return nil, nil
@@ -179,7 +180,7 @@ type writer struct {
 func newWriter(r *Run, drafts []Draft) *writer {
 	w := &writer{run: r, drafts: drafts, state: r.live, batch: r.store.rows.db.NewBatch(), now: r.now(),
 		entries: r.entries, since: r.bytes}
-	w.due = r.checkpointDue()
+	w.due = r.checkpointDue() && !takesOver(drafts)
 	if w.due || len(drafts) > 1 {
 		w.state = r.live.Clone()
 	}
@@ -203,6 +204,16 @@ func (r *Run) checkpointDue() bool {
 	}
 	first := r.parent != nil && r.info.Entries == 1
 	return first || r.entries+1 >= r.store.o.CheckpointEvery || r.bytes >= r.store.o.CheckpointBytes
+}
+
+// takesOver says whether the drafts are those of a new owner, whose first entry is `recovered`: not
+// even a checkpoint comes before it.
+func takesOver(drafts []Draft) bool {
+	if len(drafts) == 0 {
+		return false
+	}
+	_, ok := drafts[0].Body.(*journal.Recovered)
+	return ok
 }
 
 func (w *writer) addAll() error {

@@ -381,3 +381,24 @@ func TestTimeAndLease(t *testing.T) {
 		t.Fatalf("epoch %d after %d, %v", again.Epoch(), epoch, err)
 	}
 }
+
+// The first entry of a new owner is `recovered`, also when a checkpoint is due.
+func TestRecoveredComesFirst(t *testing.T) {
+	t.Parallel()
+	s := open(t, "data", state.Options{FS: vfs.NewMem(), Reserve: -1, CheckpointEvery: 5})
+	r := create(t, s, runID(1), state.CreateOptions{})
+	w := tell(t, r, 1)
+	w.start()
+	for range 3 {
+		w.append("/", &journal.Intent{Text: r.Stage([]byte("x")), Source: "declared"})
+	}
+	if err := r.Take(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.append("/", &journal.Recovered{}); got.Seq != 4 {
+		t.Fatalf("recovered is entry %d, not 4", got.Seq)
+	}
+	if got := w.append("/", &journal.Resumed{}); got.Seq != 6 {
+		t.Fatalf("the checkpoint that was due did not follow: the next entry is %d", got.Seq)
+	}
+}

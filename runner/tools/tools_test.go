@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-const mount = "/work/project"
+const mount = "/srv/project"
 
 // bench is a set of tools over a tree of its own.
 type bench struct {
