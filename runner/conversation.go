@@ -62,7 +62,7 @@ func (c *conversation) truncate(n int) {
 // the user so that no tool result stands without its call. ok is false if nothing can be dropped.
 func (c *conversation) compaction(head int, keepTokens int64) (tail int, ok bool) {
 	start, size := len(c.messages), 0
-	for i := len(c.messages) - 1; i > head; i-- {
+	for i := len(c.messages) - 1; i >= head; i-- {
 		size += len(c.messages[i])
 		if estimate(size) > keepTokens {
 			break

@@ -123,7 +123,13 @@ func (x *execution) recover(ctx context.Context, s *journal.State) error {
 	if err := x.files.make(gate.ToolUser()); err != nil {
 		return err
 	}
-	tree, err := workspace.Open(ctx, x.files.tree(), x.run.Objects(), s.Root, x.treeOptions(nil))
+	o := x.treeOptions(nil)
+	// The rules with which the family began govern, not those that an agent may have written since.
+	var err error
+	if o.Ignore, err = workspace.IgnoreText(ctx, x.run.Objects(), s.Base); err != nil {
+		return fmt.Errorf("read what the tree leaves out: %w", err)
+	}
+	tree, err := workspace.Open(ctx, x.files.tree(), x.run.Objects(), s.Root, o)
 	if err != nil {
 		return fmt.Errorf("open the working tree: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 
 	"tachograph/runner/sandbox"
 )
@@ -108,7 +109,9 @@ func (b *box) get() *sandbox.Sandbox {
 func (b *box) Run(ctx context.Context, c sandbox.Command) (sandbox.Result, error) {
 	s := b.get()
 	result, err := s.Run(ctx, c)
-	if errors.Is(err, sandbox.ErrClosed) && ctx.Err() == nil {
+	// A helper that has just died is found out by whoever writes to it first.
+	lost := errors.Is(err, sandbox.ErrClosed) || errors.Is(err, syscall.EPIPE)
+	if lost && ctx.Err() == nil {
 		err = errors.Join(err, b.reopen(context.WithoutCancel(ctx), s))
 	}
 	return result, err

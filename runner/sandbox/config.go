@@ -44,7 +44,7 @@ type Config struct {
 	Mount   string // where tools see the tree: the user's original directory, which need not exist
 	Home    string // host directory that is the agent's HOME, writable, private to the run
 	Tmp     string // host directory that is the agent's /tmp, writable, private to the run
-	Scratch string // host directory for the overlays of calls, on a file system that can be an overlay's upper (Tree's)
+	Scratch string // host directory for the overlays of calls, private to the run, on a file system that can be an upper (Tree's)
 
 	// ReadOnly are further host paths shown read-only at the same place, such as GOROOT or a module cache. One that cannot
 	// be shown refuses Open. A socket below one of them can be connected to: do not name directories that hold any.

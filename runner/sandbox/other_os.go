@@ -31,6 +31,9 @@ func Open(_ context.Context, c Config) (*Sandbox, error) {
 // Tier is never reached.
 func (s *Sandbox) Tier() Tier { return TierAuto }
 
+// LandlockABI is never reached.
+func (s *Sandbox) LandlockABI() int { return 0 }
+
 // Path is never reached.
 func (s *Sandbox) Path(p string) string { return p }
 

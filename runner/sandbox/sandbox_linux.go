@@ -106,6 +106,9 @@ func prepareDirectories(c Config) error {
 // Tier is the tier that Open chose.
 func (s *Sandbox) Tier() Tier { return s.tier }
 
+// LandlockABI is the version of Landlock that calls are confined with; 0 with Off.
+func (s *Sandbox) LandlockABI() int { return s.helper.abi }
+
 // Home is the agent's HOME as processes see it.
 func (s *Sandbox) Home() string { return s.view.home }
 
@@ -133,7 +136,7 @@ func (s *Sandbox) Run(ctx context.Context, c Command) (Result, error) {
 		return Result{}, ErrClosed
 	}
 	defer s.runs.Done()
-	pipes, err := newStdio(c)
+	pipes, err := newStdio(c, s.owner())
 	if err != nil {
 		return Result{}, fmt.Errorf("open pipes of call %s: %w", c.ID, err)
 	}
@@ -147,6 +150,14 @@ func (s *Sandbox) Run(ctx context.Context, c Command) (Result, error) {
 	out := s.await(ctx, c, reply)
 	pipes.finish(out.err != nil || out.ended.Left > 0)
 	return s.result(ctx, c, out)
+}
+
+// owner is who must own what a command opens again; -1 if that is this process's user anyway.
+func (s *Sandbox) owner() int {
+	if os.Getuid() != 0 || s.tier == Off {
+		return -1
+	}
+	return s.config.UID
 }
 
 func (s *Sandbox) enter() bool {

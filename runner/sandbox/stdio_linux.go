@@ -18,9 +18,17 @@ type stdio struct {
 	pumps sync.WaitGroup
 }
 
-func newStdio(c Command) (*stdio, error) {
+// newStdio makes the pipes. As root they are given to owner, the tools' user, or a command could not open its own
+// /dev/stdout; a negative owner leaves them.
+func newStdio(c Command, owner int) (*stdio, error) {
 	s := &stdio{}
-	if err := s.open(c); err != nil {
+	err := s.open(c)
+	for _, f := range s.child {
+		if err == nil && owner >= 0 {
+			err = f.Chown(owner, owner)
+		}
+	}
+	if err != nil {
 		s.closeChild()
 		s.closeParent()
 		return nil, err
@@ -29,18 +37,14 @@ func newStdio(c Command) (*stdio, error) {
 }
 
 func (s *stdio) open(c Command) error {
-	if c.Stdin == nil {
-		null, err := os.Open(os.DevNull)
-		if err != nil {
-			return err
-		}
-		s.child = append(s.child, null)
-	} else {
-		r, w, err := os.Pipe()
-		if err != nil {
-			return err
-		}
-		s.child, s.input = append(s.child, r), w
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	s.child, s.input = append(s.child, r), w
+	if c.Stdin == nil { // an empty pipe rather than the host's /dev/null, which a tool could not open again as /dev/stdin
+		s.input = nil
+		w.Close()
 	}
 	for range 2 {
 		r, w, err := os.Pipe()

@@ -194,7 +194,6 @@ func (f *follower) flush() error {
 	if len(f.batch) == 0 {
 		return nil
 	}
-	if err := (cursor{f.run.ID(), max(f.next,1), journal.HashEntry(nil), f.ended}).write(f.cfg.Dir); err != nil { return err }
 	if err := f.send(); err != nil {
 		return err
 	}

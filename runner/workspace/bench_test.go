@@ -191,7 +191,7 @@ func BenchmarkCall(b *testing.B) {
 		must(b, os.RemoveAll(upper))
 		must(b, os.WriteFile(filepath.Join(tree.Dir(), gone), []byte("back again\n"), 0o644))
 		_, err := tree.TakePaths(b.Context(), []string{gone})
-		must(b, err, os.WriteFile(filepath.Join(twin, gone), []byte("back again\n"), 0o644))
+		must(b, err, os.WriteFile(filepath.Join(twin, gone), []byte("back again\n"), 0o644), git(twin, "add", gone))
 	}
 	b.ReportMetric(t.percentile("take-apply", 99), "take-apply-p99-ms")
 	t.report(b)

@@ -160,7 +160,7 @@ func must(t testing.TB, errs ...error) {
 func removeAtEnd(t testing.TB, dirs ...string) {
 	t.Cleanup(func() {
 		for _, dir := range dirs {
-			must(t, workspace.Remove(dir))
+			must(t, workspace.RemoveAll(dir))
 		}
 	})
 }

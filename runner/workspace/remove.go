@@ -1,25 +1,25 @@
 package workspace
 
 import (
-	"errors"
-	"io/fs"
-	"os"
+	"fmt"
 	"path/filepath"
 )
 
 // RemoveAll is os.RemoveAll for trees in which a tool, or overlayfs (its work directory has mode
-// 0000), took the permissions away from directories.
+// 0000), took permissions away from directories. Like everything here it follows no link, whatever
+// is exchanged meanwhile. It is no error if there is nothing.
 func RemoveAll(path string) error {
-	err := os.RemoveAll(path)
-	if !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	// What cannot be opened up is what the second attempt then fails on.
-	filepath.WalkDir(path, func(p string, d fs.DirEntry, _ error) error {
-		if d != nil && d.IsDir() {
-			os.Chmod(p, 0o700)
-		}
+	path = absolute(path)
+	parent, err := openTop(filepath.Dir(path))
+	if isAbsent(err) {
 		return nil
-	})
-	return os.RemoveAll(path)
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", path, err)
+	}
+	defer parent.close()
+	if err := parent.removeAll(filepath.Base(path)); err != nil {
+		return fmt.Errorf("remove %s: %w", path, err)
+	}
+	return nil
 }

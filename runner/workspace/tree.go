@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 
@@ -301,23 +300,6 @@ func (t *Tree) Sync(ctx context.Context) error {
 	}
 	if err := saveIndex(t.path, t.cur); err != nil {
 		return fmt.Errorf("write index of %s: %w", t.path, err)
-	}
-	return nil
-}
-
-// Remove removes a managed tree with its index, or an overlay's upper and work directory, whatever
-// permissions a tool took away in it. It is no error if there is none. Nobody may be using it.
-func Remove(path string) error {
-	parent, err := openTop(filepath.Dir(absolute(path)))
-	if err != nil {
-		return fmt.Errorf("remove tree: %w", err)
-	}
-	defer parent.close()
-	if err := parent.removeAll(filepath.Base(path)); err != nil {
-		return fmt.Errorf("remove tree %s: %w", path, err)
-	}
-	if err := os.Remove(IndexPath(path)); err != nil && !os.IsNotExist(err) {
-		return fmt.Errorf("remove tree %s: %w", path, err)
 	}
 	return nil
 }

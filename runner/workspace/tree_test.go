@@ -265,17 +265,18 @@ func TestOpen(t *testing.T) {
 	open("no tree", int64(len(ordinary())+4)) // and the four directories that hold something
 }
 
-// TestRemove: a tree goes with its index, whatever a tool forbade in it.
-func TestRemove(t *testing.T) {
+// TestRemoveAll: a tree goes, whatever a tool forbade in it, and nothing that its links lead to.
+func TestRemoveAll(t *testing.T) {
 	t.Parallel()
+	outside, check := victim(t)
 	tree, _ := imported(t, newObjects(t), own(), ordinary())
-	must(t, tree.Sync(t.Context()), shell(tree.Dir(), "chmod 000 cmd/sub cmd; chmod 555 .git ."))
-	must(t, workspace.Remove(tree.Dir()), workspace.Remove(tree.Dir()))
-	for _, path := range []string{tree.Dir(), workspace.IndexPath(tree.Dir())} {
-		if _, err := os.Lstat(path); !os.IsNotExist(err) {
-			t.Errorf("%s is still there: %v", path, err)
-		}
+	must(t, os.Symlink(outside, filepath.Join(tree.Dir(), "cmd/out")))
+	must(t, shell(tree.Dir(), "chmod 000 cmd/sub cmd; chmod 555 .git ."))
+	must(t, workspace.RemoveAll(tree.Dir()), workspace.RemoveAll(tree.Dir()), workspace.RemoveAll(filepath.Join(tree.Dir(), "no/such")))
+	if _, err := os.Lstat(tree.Dir()); !os.IsNotExist(err) {
+		t.Errorf("%s is still there: %v", tree.Dir(), err)
 	}
+	check()
 }
 
 // TestRestoreRefusesAnUnknownRoot: nothing is touched for a root that cannot be read.

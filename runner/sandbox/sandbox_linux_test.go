@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package sandbox_test
 
 import (
@@ -291,6 +293,16 @@ func TestStreams(t *testing.T) {
 		fromTest.Close()
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+func TestNoInput(t *testing.T) {
+	t.Parallel()
+	eachTier(t, func(t *testing.T, c sandbox.Config) {
+		r := open(t, c)
+		if out, res := r.bash("cat; cat /dev/stdin; echo -n done > /dev/stdout"); out != "done" || res.Exit != 0 {
+			t.Errorf("got %q, exit %d", out, res.Exit)
 		}
 	})
 }

@@ -32,7 +32,6 @@ type arena struct {
 	env     []string
 	binary  string // this test binary where the tools' user can execute it
 	touched atomic.Int64
-	stop    []func()
 }
 
 // TestAttacks runs every attack in both tiers and, as a control, outside.
