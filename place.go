@@ -129,7 +129,7 @@ func (c *cli) own(ctx context.Context, p *place, watch func(runner.Live)) (*work
 	var server *owner.Server
 	w.runner = runner.New(runner.Config{
 		Store: p.store, Data: p.data, Models: c.models, NewRun: newRun, Log: p.log,
-		Begun: func(run *state.Run) { w.spans.Follow(run) },
+		Begun: func(run *state.Run) { w.spans.Follow(run.Journal) },
 		Watch: func(l runner.Live) {
 			watch(l)
 			server.Watch(l)

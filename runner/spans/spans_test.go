@@ -1,6 +1,8 @@
 package spans_test
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"sort"
@@ -8,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
 	"go.uber.org/goleak"
@@ -236,7 +238,7 @@ func TestTree(t *testing.T) {
 			s.playAll(t, run)
 			to.await(t, hasRoots(1))
 			to.check(t)
-			if diff := cmp.Diff(want, to.tree()); diff != "" {
+			if diff := gocmp.Diff(want, to.tree()); diff != "" {
 				t.Errorf("tree (-want +got):\n%s", diff)
 			}
 		})
@@ -255,7 +257,7 @@ func TestIdentity(t *testing.T) {
 	e.Follow(run.Journal)
 	to.await(t, hasRoots(1))
 
-	times := map[string]uint64{}
+	times, started := map[string]uint64{}, map[string]uint64{}
 	for line, err := range run.Entries(t.Context(), 0) {
 		if err != nil {
 			t.Fatal(err)
@@ -265,6 +267,10 @@ func TestIdentity(t *testing.T) {
 			t.Fatal(err)
 		}
 		times[fmt.Sprint(entry.Seq)] = uint64(entry.Time.UnixNano())
+		var begin journal.CallStarted
+		if entry.Kind == journal.KindCallStarted && json.Unmarshal(entry.Body, &begin) == nil && begin.Attempt == 1 {
+			started[fmt.Sprint(begin.Call)] = uint64(entry.Time.UnixNano())
+		}
 	}
 	id := run.ID()
 	for _, got := range to.spans {
@@ -281,7 +287,7 @@ func TestIdentity(t *testing.T) {
 		if got.EndTimeUnixNano != times[a["tacho.entry.last_seq"]] {
 			t.Errorf("%s@%d ends at %d", got.Name, seq, got.EndTimeUnixNano)
 		}
-		if name != "execute_tool" && got.StartTimeUnixNano != times[a["tacho.entry.seq"]] {
+		if got.StartTimeUnixNano != cmp.Or(started[a["tacho.entry.seq"]], times[a["tacho.entry.seq"]]) {
 			t.Errorf("%s@%d starts at %d", got.Name, seq, got.StartTimeUnixNano)
 		}
 		for _, event := range got.Events {
@@ -385,8 +391,12 @@ func checkChat(t *testing.T, to *receiver) {
 	call := `{"type":"tool_call","id":"call_%d","name":"bash","arguments":{"command":"go test"}}`
 	want(t, first, map[string]string{"gen_ai.output.messages": `[{"role":"assistant","parts":[{"type":"reasoning","content":"thinking about answer to look"},` +
 		`{"type":"text","content":"answer to look"},` + fmt.Sprintf(call, 0) + "," + fmt.Sprintf(call, 1) + "," + fmt.Sprintf(call, 2) + `],"finish_reason":"tool_call"}]`})
+	compacted := 0
 	for _, s := range to.spans {
 		a := attributes(s.Attributes)
+		if a["gen_ai.conversation.compacted"] != "" {
+			compacted++
+		}
 		if s.Name == "chat kimi-k2.6" && a["error.type"] == "lost" {
 			want(t, s, map[string]string{"gen_ai.usage.input_tokens": "800", "tacho.usage.estimated": "800", "gen_ai.conversation.compacted": "true",
 				"gen_ai.input.messages": `[{"role":"user","parts":[{"type":"text","content":"[dropped]"}]},{"role":"user","parts":[{"type":"text","content":"go on"}]}]`,
@@ -395,6 +405,9 @@ func checkChat(t *testing.T, to *receiver) {
 		if s.Name == "chat gpt-oss" && a["error.type"] == "failed" && s.Status.Message != "the model is away" {
 			t.Errorf("status of a failed question: %q", s.Status.Message)
 		}
+	}
+	if compacted != 1 {
+		t.Errorf("%d questions say that the conversation was compacted", compacted)
 	}
 }
 
@@ -416,12 +429,12 @@ func checkCalls(t *testing.T, to *receiver) {
 	if refused.Status.Message != "not today" {
 		t.Errorf("status of a refused call: %q", refused.Status.Message)
 	}
-	if diff := cmp.Diff([]string{"tacho.call.held call=15 until=2026-11-24T00:00:00Z why=policy", "tacho.call.refused by=ada call=15 reason=not today"}, events(refused)); diff != "" {
+	if diff := gocmp.Diff([]string{"tacho.call.held call=15 until=2026-11-24T00:00:00Z why=policy", "tacho.call.refused by=ada call=15 reason=not today"}, events(refused)); diff != "" {
 		t.Error(diff)
 	}
 	for _, s := range to.spans {
 		if a := attributes(s.Attributes); a["tacho.attempt"] == "2" && a["gen_ai.tool.name"] != "" {
-			if diff := cmp.Diff([]string{"tacho.call.restarted call=" + a["tacho.entry.seq"]}, events(s)); diff != "" {
+			if diff := gocmp.Diff([]string{"tacho.call.restarted call=" + a["tacho.entry.seq"]}, events(s)); diff != "" {
 				t.Error(diff)
 			}
 		}
@@ -439,7 +452,7 @@ func checkAgents(t *testing.T, to *receiver) {
 	for _, e := range root.Events {
 		names = append(names, strings.TrimPrefix(e.Name, "tacho."))
 	}
-	if diff := cmp.Diff("snapshot call.held call.approved context.compacted recovered recovered paused resumed rolledback", strings.Join(names, " ")); diff != "" {
+	if diff := gocmp.Diff("snapshot call.held call.approved context.compacted recovered recovered paused resumed rolledback", strings.Join(names, " ")); diff != "" {
 		t.Error(diff)
 	}
 	for _, s := range to.spans {

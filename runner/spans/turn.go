@@ -73,7 +73,7 @@ func (p *projector) modelAnswered(e journal.Entry, b *journal.ModelAnswered) {
 		failure, c.because = b.Status, b.Error
 	}
 	p.emitChat(c, e, failure)
-	if a.plan == nil || a.plan.id != c.parent {
+	if a.plan == nil {
 		return
 	}
 	a.plan.about.status = b.Status
