@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -37,11 +38,6 @@ func (r *Run) Append(ctx context.Context, drafts ...Draft) ([]Written, error) {
 	if len(drafts) == 0 {
 		return nil, nil
 	}
-	for _, d := range drafts {
-		if d.Body == nil {
-			return nil, fmt.Errorf("append to run %s: draft without a body", r.id)
-		}
-	}
 	written, err := r.append(ctx, drafts, func(*journal.State) []Draft { return drafts })
 	if err != nil {
 		return nil, fmt.Errorf("append to run %s: %w", r.id, err)
@@ -52,9 +48,10 @@ func (r *Run) Append(ctx context.Context, drafts ...Draft) ([]Written, error) {
 // AppendNext is Append for drafts that name one another: drafts gets the seq that its first draft will
 // have. It may be called more than once and must give the same drafts but for that.
 func (r *Run) AppendNext(ctx context.Context, drafts func(next int64) []Draft) ([]Written, error) {
-	written, err := r.append(ctx, drafts(0), func(s *journal.State) []Draft {
+	known := drafts(0)
+	written, err := r.append(ctx, known, func(s *journal.State) []Draft {
 		next := s.Next
-		if r.checkpointDue() {
+		if r.checkpointDue() && !takesOver(known) {
 			next++
 		}
 		return drafts(next)
@@ -84,6 +81,9 @@ func (r *Run) Snapshot(ctx context.Context, why string, leftOut int64) (Written,
 func (r *Run) append(ctx context.Context, known []Draft, draft func(*journal.State) []Draft) ([]Written, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(known, func(d Draft) bool { return d.Body == nil }) {
+		return nil, errors.New("draft without a body")
 	}
 	if err := r.store.quota.admit(known); err != nil {
 		return nil, err
@@ -295,6 +295,10 @@ func (w *writer) name(body journal.Body) error {
 	for _, ref := range journal.Refs(body) {
 		key := hashKey(rowContent, f.id, ref)
 		if item := w.run.staging.get(ref); item != nil {
+			// Invariant: a file is durable before a row refers to it.
+			if item.file != nil && !w.run.staging.isWritten(item) {
+				return fmt.Errorf("names content %s, whose file is not written yet", ref.Short())
+			}
 			w.batch.Set(key, item.cell, nil)
 			w.named = append(w.named, ref)
 			continue

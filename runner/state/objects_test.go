@@ -167,6 +167,14 @@ func TestAppendsShareSyncs(t *testing.T) {
 		tell(t, r, uint64(n)).start()
 		runs = append(runs, r)
 	}
+	// Pebble's first memtables are small, and changing to the next one waits for the sync that the
+	// gate will hold up: past the first two there is room for all the appends.
+	for n := range 15 {
+		ref := runs[0].Stage(noise(rand.New(rand.NewPCG(1, uint64(n))), 60_000))
+		if _, err := runs[0].Append(t.Context(), state.Draft{Agent: "/", Body: &journal.Intent{Text: ref, Source: "declared"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	asked.Store(agents)
 	gate.closed.Store(true)
 	var group sync.WaitGroup

@@ -402,3 +402,39 @@ func TestRecoveredComesFirst(t *testing.T) {
 		t.Fatalf("the checkpoint that was due did not follow: the next entry is %d", got.Seq)
 	}
 }
+
+// Drafts that name one another do so rightly, also when a checkpoint comes before them and when
+// none may.
+func TestAppendNext(t *testing.T) {
+	t.Parallel()
+	s := open(t, "data", state.Options{FS: vfs.NewMem(), Reserve: -1, CheckpointEvery: 4})
+	r := create(t, s, runID(1), state.CreateOptions{})
+	w := tell(t, r, 1)
+	w.start()
+	body := r.Stage([]byte("hello"))
+	for n := range 20 {
+		if n%3 == 0 {
+			if err := r.Take(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := r.AppendNext(t.Context(), func(next int64) []state.Draft {
+			mail := []state.Draft{
+				{Agent: "/", Body: &journal.MessageSent{To: "/", Body: body}},
+				{Agent: "/", Body: &journal.MessageReceived{Sent: next}},
+			}
+			if n%3 == 0 {
+				mail[1].Body = &journal.MessageReceived{Sent: next + 1}
+				return append([]state.Draft{{Agent: "/", Body: &journal.Recovered{}}}, mail...)
+			}
+			return mail
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := r.AppendNext(t.Context(), func(int64) []state.Draft { return []state.Draft{{Agent: "/"}} }); err == nil {
+		t.Fatal("a draft without a body was appended")
+	}
+	check(t, r.Journal, nil)
+}
