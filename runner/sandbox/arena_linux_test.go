@@ -71,7 +71,7 @@ func newArena(t *testing.T, c sandbox.Config) *arena {
 		os.Symlink(canary, filepath.Join(c.Tree, "link")), os.Symlink(outside, filepath.Join(c.Tree, "linkdir")))
 	give(t, c.Tree)
 	give(t, canary) // worse than life: the tools' user owns it
-	victim := exec.Command("/bin/bash", "-c", "sleep 1000; : "+marker)
+	victim := exec.Command("/bin/bash", "-c", "exec -a "+marker+" sleep 1000")
 	must(t, victim.Start())
 	t.Cleanup(func() { _ = victim.Process.Kill(); _ = victim.Wait() })
 	home, _ := os.UserHomeDir()

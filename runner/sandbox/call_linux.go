@@ -45,6 +45,7 @@ func (z *zygote) runCall(rq request, stdio [3]int, live *liveCall, e *ended) *re
 	if err != nil {
 		reports.Close()
 		close(live.ended)
+		s.dropScratch()
 		return refuse(featureProcesses, "fork", err)
 	}
 	r := s.readReports(reports, e)
@@ -60,6 +61,9 @@ func (z *zygote) runCall(rq request, stdio [3]int, live *liveCall, e *ended) *re
 	} else {
 		// The init has nothing left to do but to take its mounts down, which takes the kernel longer than all the rest.
 		z.wg.Go(func() { reap(pid) })
+	}
+	if r != nil {
+		s.dropScratch()
 	}
 	return r
 }
@@ -180,6 +184,3 @@ func (z *zygote) rehearse() *refused {
 	}
 	return e.Refused
 }
-
-// rehearsalID cannot be a call's.
-const rehearsalID = ".rehearsal"

@@ -15,9 +15,12 @@
 // Tier 2 (TierLandlock): no namespaces. Landlock (ABI 6 or newer, for the scoping of signals and abstract sockets), a
 // stricter filter (no socket of any family, no System V or POSIX queues, no call that reaches another process) and resource
 // limits. The tree is seen at its real path and written in place.
-// What tier 2 leaves open, because Landlock does not govern it: names, sizes and modes of files outside can be seen
-// (stat); an ordinary user's tool can change mode, times and attributes, never content, of that user's files elsewhere;
-// host process numbers can be guessed. A policy that cannot accept this sets MinTier to TierNamespaces.
+// What tier 2 leaves open, because Landlock does not govern it: names, sizes and modes of files outside can be seen (stat);
+// a tool can change mode, times and attributes, never content, of files elsewhere that belong to the user it runs as (an
+// ordinary user's own; as root those of other runs with the same Config.UID); host process numbers can be guessed. There is
+// no network at all, not even loopback, and no socket between processes but socketpair's. If the zygote itself is killed
+// (out of memory, not a killed parent) the command dies with it but a process that detached itself may not. A policy that
+// cannot accept this sets MinTier to TierNamespaces.
 //
 // Off is plain execution, asked for by name, for machines that offer neither.
 //

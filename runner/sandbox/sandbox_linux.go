@@ -97,7 +97,7 @@ func prepareDirectories(c Config) error {
 			}
 		}
 	}
-	if err := removeScratch(filepath.Join(c.Scratch, rehearsalID)); err != nil {
+	if err := removeSpares(c.Scratch); err != nil {
 		return fmt.Errorf("remove what an earlier start left: %w", err)
 	}
 	return nil
@@ -232,9 +232,6 @@ func (s *Sandbox) result(ctx context.Context, c Command, o outcome) (Result, err
 		return Result{Killed: true}, fmt.Errorf("run call %s: %w", c.ID, o.err)
 	}
 	if e.Refused != nil {
-		if overlay {
-			_ = s.Discard(c.ID) // nothing ran; what is left over is in the way of nobody
-		}
 		if err := ctx.Err(); err != nil {
 			return Result{Killed: true}, context.Cause(ctx)
 		}
@@ -287,5 +284,8 @@ func (s *Sandbox) Close() error {
 	}
 	err := s.helper.close()
 	s.runs.Wait()
+	if rmErr := removeSpares(s.config.Scratch); rmErr != nil && !errors.Is(rmErr, os.ErrNotExist) {
+		err = errors.Join(err, fmt.Errorf("remove what was kept ready: %w", rmErr))
+	}
 	return err
 }

@@ -215,9 +215,8 @@ func TestStartError(t *testing.T) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("missing directory: got %v", err)
 		}
-		left, err := os.ReadDir(c.Scratch)
-		if err != nil || len(left) != 0 {
-			t.Errorf("calls that did not start left %v, %v", left, err)
+		if left := names(t, c.Scratch); len(left) != 0 {
+			t.Errorf("calls that did not start left %v", left)
 		}
 	})
 }
@@ -458,6 +457,12 @@ func TestOverlay(t *testing.T) {
 	if out, _ := r.bash("cat gone keep; ls dir"); out != "21a\nb" { // another call's overlay shows none of it
 		t.Errorf("the next call sees %q", out)
 	}
+	if _, err := r.Run(t.Context(), sandbox.Command{ID: "call-1", Args: []string{"true"}, Overlay: true}); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("an id used twice: %v", err)
+	}
+	if len(names(t, res.Upper)) != 5 {
+		t.Error("the refused call took the first one's changes with it")
+	}
 	for _, id := range []string{"call-1", "call-2"} {
 		if err := r.Discard(id); err != nil {
 			t.Error(err)
@@ -476,7 +481,9 @@ func names(t *testing.T, dir string) []string {
 	}
 	var out []string
 	for _, e := range entries {
-		out = append(out, e.Name())
+		if !strings.HasPrefix(e.Name(), ".") { // what a zygote keeps ready in Scratch
+			out = append(out, e.Name())
+		}
 	}
 	return out
 }

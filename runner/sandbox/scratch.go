@@ -5,12 +5,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
-// Names below Scratch/<call id>.
+// Names below Scratch/<call id>, and names in Scratch that no call has: they start with a dot.
 const (
-	upperName = "upper"
-	workName  = "work"
+	sparePrefix = ".spare-"
+	rehearsalID = ".rehearsal"
+	upperName   = "upper"
+	workName    = "work"
 )
 
 // RemoveScratch removes a Scratch directory with all that calls left in it, for after a crash. os.RemoveAll is not enough
@@ -35,4 +38,21 @@ func removeScratch(dir string) error {
 		return nil
 	})
 	return os.RemoveAll(dir)
+}
+
+// removeSpares removes what a zygote kept ready in Scratch, or left there when it was killed.
+func removeSpares(scratch string) error {
+	entries, err := os.ReadDir(scratch)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() != rehearsalID && !strings.HasPrefix(e.Name(), sparePrefix) {
+			continue
+		}
+		if err := removeScratch(filepath.Join(scratch, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
 }

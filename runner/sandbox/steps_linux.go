@@ -14,8 +14,10 @@ import (
 // callScript is a script with what must be closed once it has been forked.
 type callScript struct {
 	*script
-	rules  *ruleset
-	status *os.File
+	rules   *ruleset
+	status  *os.File
+	net     int    // tier 1: the call's network namespace; else negative
+	scratch string // tier 1: the directories of the call's overlay, once they are its own
 }
 
 func (s *callScript) close() {
@@ -23,6 +25,9 @@ func (s *callScript) close() {
 	s.status.Close()
 	if s.rules != nil {
 		s.rules.close()
+	}
+	if s.net >= 0 {
+		unix.Close(s.net)
 	}
 }
 
@@ -32,9 +37,10 @@ func (z *zygote) newCallScript(rq request, stdio [3]int) (*callScript, *os.File,
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &callScript{script: newScript(z.cloneFlags(), int(status.Fd())), status: status}
+	s := &callScript{script: newScript(z.cloneFlags(), int(status.Fd())), status: status, net: -1}
 	fail := func(err error) (*callScript, *os.File, error) {
 		s.close()
+		s.dropScratch()
 		reports.Close()
 		return nil, nil, err
 	}
@@ -44,12 +50,9 @@ func (z *zygote) newCallScript(rq request, stdio [3]int) (*callScript, *os.File,
 		}
 	}
 	if z.layout.Tier == TierNamespaces {
-		if rq.Overlay {
-			if err := z.makeScratch(rq.ID); err != nil {
-				return fail(refuse(featurePaths, "make overlay directories", err))
-			}
+		if err := z.namespaceOps(s, rq); err != nil {
+			return fail(err)
 		}
-		z.namespaceOps(s, rq)
 	} else {
 		s.add(&s.init, op{feature: featureProcesses, name: "become subreaper", nr: unix.SYS_PRCTL, args: [6]uintptr{unix.PR_SET_CHILD_SUBREAPER, 1}})
 		s.add(&s.init, op{feature: featureProcesses, name: "follow the zygote", nr: unix.SYS_PRCTL, args: [6]uintptr{unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL)}})
@@ -67,7 +70,7 @@ func (z *zygote) cloneFlags() uintptr {
 	if z.layout.Tier != TierNamespaces {
 		return 0
 	}
-	return unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC
+	return unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC
 }
 
 // newCallRules makes the ruleset with the rules that can be made before the fork.
@@ -93,32 +96,56 @@ func (z *zygote) newCallRules(write bool) (*ruleset, error) {
 	return rs, nil
 }
 
-// makeScratch makes the overlay's directories. The upper's mode becomes that of the tree's root as the call sees it.
-func (z *zygote) makeScratch(id string) error {
+// dropScratch removes the overlay directories of a call that did not run.
+func (s *callScript) dropScratch() {
+	if s.scratch != "" {
+		dropScratch(s.scratch)
+	}
+}
+
+// placeScratch names overlay directories after the call. The upper's mode becomes that of the tree's root as calls see it.
+func (z *zygote) placeScratch(s *callScript, id string) error {
 	st, err := os.Stat(hiddenTree)
+	if err != nil {
+		return refuse(featurePaths, "look at the tree", err)
+	}
+	spare, err := z.scratch.take()
 	if err != nil {
 		return err
 	}
 	dir := filepath.Join(hiddenScratch, id)
-	for _, d := range []string{dir, filepath.Join(dir, upperName), filepath.Join(dir, workName)} {
-		if err := os.Mkdir(d, 0o700); err != nil {
-			return err
-		}
+	if _, err = os.Lstat(dir); err == nil {
+		err = unix.EEXIST // rename would replace an empty directory
+	} else if err = os.Rename(spare, dir); err == nil {
+		err = os.Chmod(filepath.Join(dir, upperName), st.Mode().Perm())
 	}
-	return os.Chmod(filepath.Join(dir, upperName), st.Mode().Perm())
+	if err != nil {
+		dropScratch(spare)
+		return refuse(featurePaths, "make overlay directories", err)
+	}
+	s.scratch = dir
+	return nil
 }
 
 func (s *script) add(ops *[]op, o op) { *ops = append(*ops, o) }
 
-// namespaceOps furnish the call's own namespaces: overlay, shared memory, loopback, proc.
-func (z *zygote) namespaceOps(s *callScript, rq request) {
+// namespaceOps furnish the call's own namespaces: network, overlay, shared memory, proc.
+func (z *zygote) namespaceOps(s *callScript, rq request) error {
+	var err error
+	if s.net, err = z.nets.take(); err != nil {
+		return err
+	}
 	add := func(feature, name string, nr uintptr, args ...uintptr) *op {
 		o := op{feature: feature, name: name, nr: nr}
 		copy(o.args[:], args)
 		s.add(&s.init, o)
 		return &s.init[len(s.init)-1]
 	}
+	add(featureNetwork, "enter network namespace", unix.SYS_SETNS, uintptr(s.net), unix.CLONE_NEWNET)
 	if rq.Overlay {
+		if err := z.placeScratch(s, rq.ID); err != nil {
+			return err
+		}
 		z.overlayOps(s, rq.ID, add)
 	}
 	shm, tmpfs := s.text("/dev/shm"), s.text("tmpfs")
@@ -127,8 +154,8 @@ func (z *zygote) namespaceOps(s *callScript, rq request) {
 	// Covered, not taken off: an unmount waits for the whole machine (a grace period of RCU), and without capabilities
 	// nobody can lift the cover.
 	add(featureMounts, "hide "+hidden, unix.SYS_MOUNT, s.text(emptyDir), s.text(hidden), 0, unix.MS_BIND)
-	loopbackOps(s, add)
 	procOps(s, z.masks, add)
+	return nil
 }
 
 type adder func(feature, name string, nr uintptr, args ...uintptr) *op
@@ -143,6 +170,9 @@ func (s *callScript) openOp(add adder, path string, save *int32) {
 	add(featurePaths, "open "+path, unix.SYS_OPENAT2, atFDCWD, s.text(path), number(how), unsafe.Sizeof(*how)).save = save
 }
 
+// overlayOps mount the call's overlay where calls see the tree. It is volatile: without that, its unmount syncs the whole
+// file system that Scratch lies on, at every call. That costs three more inodes a call, and a delta that is lost with the
+// machine, which is no loss: a call whose end was not journalled is dropped and run again.
 func (z *zygote) overlayOps(s *callScript, id string, add adder) {
 	point := place(s.script, int32(0))
 	s.openOp(add, z.layout.Mount, point)
@@ -173,15 +203,6 @@ func procMasks() []string {
 		}
 	}
 	return out
-}
-
-func loopbackOps(s *callScript, add adder) {
-	sock := place(s.script, int32(0))
-	add(featureNetwork, "open socket", unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC).save = sock
-	ifr, _ := unix.NewIfreq("lo") // only a name that is too long is an error
-	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	up := add(featureNetwork, "raise loopback", unix.SYS_IOCTL, 0, unix.SIOCSIFFLAGS, number(place(s.script, *ifr)))
-	up.from, up.fromArg = sock, 0
 }
 
 // procOps show the call's own processes, and mask what proc tells about the machine. Nothing in proc can be written:

@@ -48,8 +48,10 @@ type zygote struct {
 	tree    int             // tier 2: O_PATH of the tree, whose rights depend on the call
 	filter  *unix.SockFprog // of the tier; it and its code are pinned, since children are given its address
 	pins    runtime.Pinner
-	masks   []string // tier 1: files of proc that calls do not see
-	spareFD int      // a descriptor number that scripts may overwrite
+	masks   []string      // tier 1: files of proc that calls do not see
+	nets    *pool[int]    // tier 1: network namespaces
+	scratch *pool[string] // tier 1: overlay directories
+	spareFD int           // a descriptor number that scripts may overwrite
 
 	mu    sync.Mutex
 	calls map[string]*liveCall
@@ -79,6 +81,7 @@ func runZygote(socket *os.File) error {
 	if err := c.send(kindReady, ready{ABI: z.abi}); err != nil {
 		return err
 	}
+	z.wg.Go(z.refill)
 	err = z.serve()
 	z.endAll()
 	return err
@@ -137,6 +140,7 @@ func (z *zygote) prepareNamespaces(fds []int) error {
 		return refuse(featureMounts, "set host name", err)
 	}
 	z.masks = procMasks()
+	z.nets, z.scratch = newPool(makeNetwork, closeFD), newPool(scratchMaker(), dropScratch)
 	if err := z.grant("/", accessShow); err != nil {
 		return err
 	}
@@ -238,8 +242,17 @@ func (z *zygote) beginCall(body []byte, fds []int) error {
 		delete(z.calls, rq.ID)
 		z.mu.Unlock()
 		_ = z.conn.send(kindEnded, e) // an error means that the parent is gone, which serve sees too
+		z.refill()
 	})
 	return nil
+}
+
+// refill makes what the next calls will need.
+func (z *zygote) refill() {
+	if z.layout.Tier == TierNamespaces {
+		z.nets.refill()
+		z.scratch.refill()
+	}
 }
 
 // endAll ends every call that still runs. As pid 1 that happens by itself, with this process.
