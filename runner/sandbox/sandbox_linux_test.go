@@ -41,7 +41,7 @@ func newConfig(t testing.TB) sandbox.Config {
 		t.Fatal(err)
 	}
 	c := sandbox.Config{
-		Tree: filepath.Join(base, "tree"), Mount: "/work/project", Home: filepath.Join(base, "home"),
+		Tree: filepath.Join(base, "tree"), Mount: "/srv/project", Home: filepath.Join(base, "home"),
 		Tmp: filepath.Join(base, "tmp"), Scratch: filepath.Join(base, "scratch"),
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
