@@ -51,7 +51,8 @@ type Runner struct {
 
 	mu     sync.Mutex
 	live   map[journal.RunID]*execution
-	leave  map[journal.RunID]bool // come to rest when paused
+	rested map[journal.RunID]Outcome // how the newest execution of each run came to rest here
+	leave  map[journal.RunID]bool    // come to rest when paused
 	closed bool
 	wait   sync.WaitGroup
 }
@@ -67,11 +68,11 @@ func New(c Config) *Runner {
 	if c.Watch == nil {
 		c.Watch = func(Live) {}
 	}
-	return &Runner{cfg: c, live: map[journal.RunID]*execution{}, leave: map[journal.RunID]bool{}}
+	return &Runner{cfg: c, live: map[journal.RunID]*execution{}, rested: map[journal.RunID]Outcome{}, leave: map[journal.RunID]bool{}}
 }
 
-// ErrNotLive means that the run is not under way in this process: it has ended, or is paused and
-// was not taken up.
+// ErrNotLive means that the run is not under way in this process and was not since it started: the
+// caller reads from the journal how it stands.
 var ErrNotLive = errors.New("run is not under way")
 
 // Outcome is how an execution came to rest.
@@ -101,6 +102,7 @@ func (r *Runner) launch(x *execution) error {
 		x.main()
 		r.mu.Lock()
 		delete(r.live, x.id())
+		r.rested[x.id()] = x.outcome
 		r.mu.Unlock()
 		close(x.done)
 	}()
@@ -124,9 +126,15 @@ func (r *Runner) Live() []journal.RunID {
 	return ids
 }
 
-// Wait returns when the run's execution has come to rest, or ctx ends.
+// Wait returns when the run's execution has come to rest, at once if it has already, or when ctx ends.
 func (r *Runner) Wait(ctx context.Context, id journal.RunID) (Outcome, error) {
-	x := r.find(id)
+	r.mu.Lock()
+	x := r.live[id]
+	rested, known := r.rested[id]
+	r.mu.Unlock()
+	if x == nil && known {
+		return rested, nil
+	}
 	if x == nil {
 		return Outcome{}, fmt.Errorf("wait for run %s: %w", id, ErrNotLive)
 	}
