@@ -93,7 +93,7 @@ func (j *Journal) loadCheckpoint(row []byte) (checkpointRow, *journal.State, map
 		return c, nil, nil, err
 	}
 	chunks := map[journal.Hash]bool{}
-	state, err := journal.LoadCheckpoint(c.record, func(name journal.Hash) ([]byte, error) {
+	state, err := journal.LoadOwnCheckpoint(c.record, func(name journal.Hash) ([]byte, error) {
 		chunks[name] = true
 		return j.chunk(name)
 	})
