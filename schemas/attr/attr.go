@@ -169,3 +169,24 @@ const (
 	RelationFork      = "fork_of"   // the root span of the run that this one was forked from
 	RelationContinues = "continues" // the agent's earlier span, ended before a rollback took the agent back to life
 )
+
+// Event names (LogRecord.EventName) of the records that show a span before it has ended. They are
+// hints: sent at most once, lost where nobody takes them, and void as soon as the span itself is
+// there. The record's own trace id and span id are those of the span, its body is the span's name,
+// its time that of the start (start) or of the heartbeat (alive).
+//
+// Besides the keys below such a record has RunID, AgentPath, Step, EntrySeq, GenAIConversationID,
+// GenAIOperationName, GenAIAgentName, and of a tool call GenAIToolName, of a question and an agent
+// GenAIRequestModel, all as they stand on the span.
+const (
+	EventSpanStart = "tacho.span.start"
+	EventSpanAlive = "tacho.span.alive" // repeated while it is open
+)
+
+// Keys of those records.
+const (
+	SpanParent = "tacho.span.parent_id"       // 16 hex digits; absent: a root span
+	SpanName   = "tacho.span.name"            // as the span's
+	SpanKind   = "tacho.span.kind"            // internal, client: as OpenTelemetry spells them, lower case
+	SpanStart  = "tacho.span.start_unix_nano" // int; a call's start moves once, from its proposal to its start
+)
