@@ -24,7 +24,8 @@ type cli struct {
 	data string // data directory
 	json bool   // output for programs
 
-	quota byteSize // of the journals in the data directory; 0: only the disk bounds them
+	quota  byteSize // of the journals in the data directory; 0: only the disk bounds them
+	prices string   // file of a list of prices; empty: only what is free is priced
 }
 
 // execute runs the command line and returns the exit status.
@@ -55,6 +56,7 @@ func (c *cli) command() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.data, "data", orDefault(c.env("TACHO_DATA"), defaultData(c.env)), "data directory (TACHO_DATA)")
+	flags.StringVar(&c.prices, "prices", c.env("TACHO_PRICES"), "list of models' prices, for specs without; read by the process that runs the agents (TACHO_PRICES)")
 	flags.BoolVar(&c.json, "json", c.env("TACHO_JSON") != "", "write JSON for programs (TACHO_JSON)")
 	for _, group := range []struct {
 		title    string

@@ -122,13 +122,17 @@ func (c *cli) own(ctx context.Context, p *place, watch func(runner.Live)) (*work
 	if p.client != nil {
 		return nil, fmt.Errorf("own data directory: process %d owns it", p.client.File.PID)
 	}
+	prices, err := inference.OpenPrices(c.prices)
+	if err != nil {
+		return nil, usage(err)
+	}
 	w := &workshop{place: p}
 	if err := w.exportSpans(ctx, c.env); err != nil {
 		return nil, err
 	}
 	var server *owner.Server
 	w.runner = runner.New(runner.Config{
-		Store: p.store, Data: p.data, Models: c.models, NewRun: newRun, Log: p.log,
+		Store: p.store, Data: p.data, Models: c.models, Rates: prices.Rate, NewRun: newRun, Log: p.log,
 		Begun: func(run *state.Run) { w.spans.Follow(run.Journal) },
 		Watch: func(l runner.Live) {
 			watch(l)
@@ -138,7 +142,6 @@ func (c *cli) own(ctx context.Context, p *place, watch func(runner.Live)) (*work
 	if err := w.runner.Sweep(ctx); err != nil {
 		return nil, err
 	}
-	var err error
 	server, err = owner.Serve(p.data, version(), p.Journal, remoteOperator{w.runner})
 	if err != nil {
 		return nil, err

@@ -31,11 +31,15 @@ func (r *Runner) prepare(spec Spec) (*execution, error) {
 	x := &execution{runner: r, spec: spec, changed: make(chan struct{}, 1), done: make(chan struct{})}
 	x.ctx, x.cancel = context.WithCancel(context.Background())
 	var err error
-	if x.rates, err = spec.Prices.rates(); err != nil {
+	if x.agreed, err = spec.Prices.rate(); err != nil {
 		return nil, err
 	}
 	if x.model, err = r.cfg.Models(spec); err != nil {
 		return nil, err
+	}
+	if _, known := x.rate(); spec.Budget.CostUSD != "" && !known { // it would never be spent
+		return nil, fmt.Errorf("budget.cost_usd needs prices, and none is known for %s: "+
+			"write them into the spec (`prices: {input: \"0.60\", output: \"2.50\"}`, dollars per million tokens), or name a list of prices", x.model.Name())
 	}
 	return x, nil
 }

@@ -12,6 +12,7 @@ import (
 	"tachograph/runner/workspace"
 	"tachograph/schemas/chat"
 	"tachograph/schemas/journal"
+	"tachograph/schemas/price"
 )
 
 // execution is one run under way in this process: its loop, and what the loop works with.
@@ -19,7 +20,7 @@ type execution struct {
 	runner *Runner
 	run    *state.Run
 	spec   Spec
-	rates  *rates
+	agreed *price.Rate // the spec's prices; nil: it has none
 	model  Model
 	frame  chat.Frame
 	tree   *workspace.Tree

@@ -23,6 +23,7 @@ import (
 
 	"tachograph/runner/state"
 	"tachograph/schemas/journal"
+	"tachograph/schemas/price"
 )
 
 // Config is what a Runner is wired with.
@@ -31,6 +32,8 @@ type Config struct {
 	Data   string // data directory; the runs' working trees lie in it
 	Models func(spec Spec) (Model, error)
 	Clock  func() time.Time // nil: time.Now
+	// Rates knows what a model costs at a time, for specs without prices. nil: nothing is known.
+	Rates  func(model string, at time.Time) (rate price.Rate, known bool)
 	NewRun func() (journal.RunID, error)
 	Log    *slog.Logger
 	Begun  func(*state.Run) // sees each run when it gets under way here. May be nil
@@ -61,6 +64,9 @@ type Runner struct {
 func New(c Config) *Runner {
 	if c.Clock == nil {
 		c.Clock = time.Now
+	}
+	if c.Rates == nil {
+		c.Rates = func(string, time.Time) (price.Rate, bool) { return price.Rate{}, false }
 	}
 	if c.Begun == nil {
 		c.Begun = func(*state.Run) {}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"tachograph/runner/gate"
 	"tachograph/schemas/journal"
+	"tachograph/schemas/price"
 )
 
 // Spec is what a user asks for: one run. It is read from YAML or JSON; the fields of the article's
@@ -47,12 +47,12 @@ type Spec struct {
 // Budget stops a run that spends too much. Zero means no limit.
 type Budget struct {
 	Tokens  int64  `json:"tokens,omitempty"`   // input + output
-	CostUSD string `json:"cost_usd,omitempty"` // decimal, as "12.50"; needs prices
+	CostUSD string `json:"cost_usd,omitempty"` // decimal, as "12.50"; the model's price must be known
 	Seconds int64  `json:"seconds,omitempty"`  // active time
 }
 
-// Prices are US dollars per million tokens, decimal. An answer without prices counts as unpriced,
-// never as free.
+// Prices are US dollars per million tokens, decimal. They come before those that Config.Rates knows.
+// An answer without prices counts as unpriced, never as free.
 type Prices struct {
 	Input  string `json:"input"`
 	Cached string `json:"cached,omitempty"` // absent: as input
@@ -157,13 +157,10 @@ func (s Spec) Validate() error {
 			return fmt.Errorf("%s is %d: out of range", name, n)
 		}
 	}
-	if s.Budget.CostUSD != "" && s.Prices == nil {
-		return errors.New("budget.cost_usd needs prices: without them no cost is known")
-	}
 	if _, err := s.limits(); err != nil {
 		return err
 	}
-	_, err := s.Prices.rates()
+	_, err := s.Prices.rate()
 	return err
 }
 
@@ -222,43 +219,29 @@ func (s Spec) limits() (journal.Limits, error) {
 	return l, err
 }
 
-// rates are nano-dollars per million tokens.
-type rates struct{ input, cached, output int64 }
-
-func (p *Prices) rates() (*rates, error) {
+func (p *Prices) rate() (*price.Rate, error) {
 	if p == nil {
 		return nil, nil
 	}
-	var r rates
+	var r price.Rate
 	var err error
-	if r.input, err = nanoUSD("prices.input", p.Input); err != nil {
+	if r.Input, err = nanoUSD("prices.input", p.Input); err != nil {
 		return nil, err
 	}
-	if r.output, err = nanoUSD("prices.output", p.Output); err != nil {
+	if r.Output, err = nanoUSD("prices.output", p.Output); err != nil {
 		return nil, err
 	}
-	r.cached = r.input
+	r.Cached = r.Input
 	if p.Cached != "" {
-		r.cached, err = nanoUSD("prices.cached", p.Cached)
+		r.Cached, err = nanoUSD("prices.cached", p.Cached)
 	}
 	return &r, err
 }
 
-// cost of an answer in nano-dollars, rounded up.
-func (r *rates) cost(t journal.Tokens) int64 {
-	sum := (t.Input-t.Cached)*r.input + t.Cached*r.cached + t.Output*r.output
-	return (sum + 999_999) / 1_000_000
-}
-
 func nanoUSD(field, text string) (int64, error) {
-	value, ok := new(big.Rat).SetString(text)
-	if !ok || value.Sign() < 0 || strings.ContainsAny(text, "/eE") {
-		return 0, fmt.Errorf("%s is %q: write dollars as a decimal number, as \"12.50\"", field, text)
+	n, err := price.ParseUSD(text)
+	if err != nil {
+		return 0, fmt.Errorf("%s is %q: %w", field, text, err)
 	}
-	value.Mul(value, big.NewRat(1_000_000_000, 1))
-	nano := new(big.Int).Quo(value.Num(), value.Denom())
-	if !nano.IsInt64() || nano.Int64() > journal.MaxInt {
-		return 0, fmt.Errorf("%s is %q: too large", field, text)
-	}
-	return nano.Int64(), nil
+	return n, nil
 }

@@ -1,10 +1,14 @@
 package runner
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
+	"tachograph/schemas/chat"
 	"tachograph/schemas/journal"
+	"tachograph/schemas/price"
 )
 
 const leastSpec = "model: kimi/kimi-k2.6\nprompt: Do it.\n"
@@ -45,7 +49,6 @@ func TestParseSpecRefuses(t *testing.T) {
 		leastSpec + "capture: some":                       "capture",
 		leastSpec + "apply: now":                          "apply",
 		leastSpec + "sandbox: {min_tier: 7}":              "min_tier",
-		leastSpec + "budget: {cost_usd: '5'}":             "needs prices",
 		leastSpec + "prices: {input: free, output: '1'}":  "prices.input",
 		leastSpec + "prices: {input: '1e9', output: '1'}": "prices.input",
 		"- a list": "not a mapping",
@@ -58,18 +61,72 @@ func TestParseSpecRefuses(t *testing.T) {
 	}
 }
 
-func TestCost(t *testing.T) {
+func TestPricesOfSpec(t *testing.T) {
 	t.Parallel()
-	r, err := (&Prices{Input: "0.60", Cached: "0.15", Output: "2.50"}).rates()
-	if err != nil {
-		t.Fatal(err)
+	for p, want := range map[Prices]price.Rate{
+		{Input: "0.60", Cached: "0.15", Output: "2.50"}: {Input: 600_000_000, Cached: 150_000_000, Output: 2_500_000_000},
+		{Input: "0.60", Output: "2.50"}:                 {Input: 600_000_000, Cached: 600_000_000, Output: 2_500_000_000},
+	} {
+		if got, err := p.rate(); err != nil || *got != want {
+			t.Errorf("%+v: %+v, %v", p, got, err)
+		}
 	}
-	// 1,000 tokens in, 400 of them cached; 200 out: 600×0.60 + 400×0.15 + 200×2.50 dollars per million.
-	if got := r.cost(journal.Tokens{Input: 1000, Cached: 400, Output: 200}); got != 920_000 {
-		t.Errorf("%d nano-dollars", got)
+}
+
+// namedModel is a model that is only named.
+type namedModel string
+
+func (m namedModel) Name() string                        { return string(m) }
+func (namedModel) Frame([]chat.Tool) (chat.Frame, error) { panic("asked") }
+func (namedModel) Ask(context.Context, chat.Frame, []chat.Message, func(chat.Delta)) (chat.Answer, error) {
+	panic("asked")
+}
+
+// TestPrice: the spec's prices come first, then those that are known for the model at the time of the
+// answer; what has no price is unpriced, and no budget in dollars can be kept then.
+func TestPrice(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
+	r := New(Config{
+		Clock:  func() time.Time { return now },
+		Models: func(s Spec) (Model, error) { return namedModel(s.Model), nil },
+		Rates: func(model string, at time.Time) (price.Rate, bool) {
+			if at.Month() >= time.June {
+				return price.Rate{Input: 9e9}, model == "p/known"
+			}
+			return price.Rate{Input: 1e9, Cached: 5e8, Output: 2e9}, model == "p/known"
+		},
+	})
+	cost := func(s Spec) journal.ModelAnswered {
+		t.Helper()
+		x, err := r.prepare(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer x.cancel()
+		body := journal.ModelAnswered{Tokens: journal.Tokens{Input: 1000, Cached: 400, Output: 10}}
+		x.price(&body)
+		return body
 	}
-	if got := r.cost(journal.Tokens{Input: 1}); got != 600 {
-		t.Errorf("one token: %d nano-dollars", got)
+	spec := Spec{Model: "p/known", Budget: Budget{CostUSD: "1"}}
+	if b := cost(spec); !b.Priced || b.CostNUSD != 600*1000+400*500+10*2000 {
+		t.Errorf("a known price: %+v", b)
+	}
+	now = now.AddDate(0, 1, 0)
+	if b := cost(spec); !b.Priced || b.CostNUSD != 600*9000 {
+		t.Errorf("a month later: %+v", b)
+	}
+	spec.Prices = &Prices{Input: "0", Output: "1"}
+	if b := cost(spec); !b.Priced || b.CostNUSD != 10*1000 {
+		t.Errorf("the spec's price: %+v", b)
+	}
+	spec = Spec{Model: "p/unknown"}
+	if b := cost(spec); b.Priced || b.CostNUSD != 0 {
+		t.Errorf("an unknown price: %+v", b)
+	}
+	spec.Budget.CostUSD = "1"
+	if _, err := r.prepare(spec); err == nil || !strings.Contains(err.Error(), "none is known for p/unknown") {
+		t.Errorf("a budget that cannot be kept: %v", err)
 	}
 }
 

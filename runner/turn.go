@@ -10,6 +10,7 @@ import (
 	"tachograph/runner/gate"
 	"tachograph/schemas/chat"
 	"tachograph/schemas/journal"
+	"tachograph/schemas/price"
 )
 
 // ask sends the conversation to the model and records the answer.
@@ -107,10 +108,18 @@ func (x *execution) journalAnswer(asked int64, a chat.Answer) error {
 	return nil
 }
 
+// price says what an answer cost, if that is known: at the spec's prices, else at those of today.
 func (x *execution) price(body *journal.ModelAnswered) {
-	if x.rates != nil {
-		body.CostNUSD, body.Priced = x.rates.cost(body.Tokens), true
+	if rate, known := x.rate(); known {
+		body.CostNUSD, body.Priced = rate.Cost(body.Tokens.Input, body.Tokens.Cached, body.Tokens.Output), true
 	}
+}
+
+func (x *execution) rate() (price.Rate, bool) {
+	if x.agreed != nil {
+		return *x.agreed, true
+	}
+	return x.runner.cfg.Rates(x.model.Name(), x.runner.cfg.Clock())
 }
 
 // maxAttempts bounds how often a model that does not answer is asked in one turn, the provider's
