@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -85,7 +84,7 @@ type hints struct {
 	done   chan struct{}
 
 	mu      sync.Mutex
-	open    map[journal.RunID]map[trace.SpanID]openSpan
+	open    map[journal.RunID][]openSpan
 	waiting []sdklog.Record
 	dropped int64 // since the last request
 }
@@ -93,7 +92,7 @@ type hints struct {
 // newHints starts the goroutine. beats says when the open spans are shown again; nil: every ten seconds.
 func newHints(out sdklog.Exporter, r *resource.Resource, beats <-chan time.Time, log *slog.Logger) *hints {
 	h := &hints{log: log, out: out, wake: make(chan struct{}, 1), done: make(chan struct{}),
-		open: map[journal.RunID]map[trace.SpanID]openSpan{}}
+		open: map[journal.RunID][]openSpan{}}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	provider := sdklog.NewLoggerProvider(sdklog.WithResource(r), sdklog.WithProcessor(queue{h}),
 		sdklog.WithAttributeCountLimit(-1), sdklog.WithAttributeValueLengthLimit(-1))
@@ -106,16 +105,17 @@ func newHints(out sdklog.Exporter, r *resource.Resource, beats <-chan time.Time,
 func (h *hints) see(run journal.RunID, now []openSpan) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	before := h.open[run]
-	open := make(map[trace.SpanID]openSpan, len(now))
+	before := make(map[trace.SpanID]time.Time, len(h.open[run]))
+	for _, s := range h.open[run] {
+		before[s.id] = s.start
+	}
 	for _, s := range now {
 		// A call's start moves from its proposal to its start; then it is said again.
-		if old, known := before[s.id]; !known || !old.start.Equal(s.start) {
+		if start, known := before[s.id]; !known || !start.Equal(s.start) {
 			h.emit(run, s, attr.EventSpanStart, s.start)
 		}
-		open[s.id] = s
 	}
-	h.open[run] = open
+	h.open[run] = now
 }
 
 // forget ends the heartbeats of a run.
@@ -130,8 +130,8 @@ func (h *hints) beat(at time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for run, open := range h.open {
-		for _, id := range slices.SortedFunc(maps.Keys(open), func(a, b trace.SpanID) int { return int(open[a].seq - open[b].seq) }) {
-			h.emit(run, open[id], attr.EventSpanAlive, at)
+		for _, s := range open {
+			h.emit(run, s, attr.EventSpanAlive, at)
 		}
 	}
 }
