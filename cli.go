@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"tachograph/runner/gate"
 )
 
 // cli is one invocation: its streams, its environment and the flags that every command has.
@@ -92,12 +94,12 @@ func version() string {
 }
 
 // defaultData is the user's data directory by the XDG base directory specification; root's is the
-// system's by the Filesystem Hierarchy Standard.
+// system's by the Filesystem Hierarchy Standard, unless that root is an ordinary user outside its namespace.
 func defaultData(env func(string) string) string {
 	if dir := env("XDG_DATA_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "tacho")
 	}
-	if os.Getuid() == 0 {
+	if gate.ToolUser() >= 0 {
 		return "/var/lib/tacho" // root's home is closed to the user that tools run as
 	}
 	home, err := os.UserHomeDir()

@@ -24,12 +24,7 @@ type Report = sandbox.Report
 func Probe(ctx context.Context, dir string) Report { return sandbox.ProbeAt(ctx, dir) }
 
 // ToolUser is the host user that owns working trees and runs tools, −1 if that is who we are.
-func ToolUser() int {
-	if os.Getuid() == 0 {
-		return sandbox.DefaultUID
-	}
-	return -1
-}
+func ToolUser() int { return sandbox.ToolUser(0) }
 
 // IsUnavailable says whether err means that this machine cannot confine tools.
 func IsUnavailable(err error) bool {
