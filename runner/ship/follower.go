@@ -77,6 +77,7 @@ func (f *follower) follow() error {
 			}
 		}
 		f.report()
+		f.course.set(func(c *course) { c.stuck = f.check.suspect && f.cfg.Store == nil || f.check.vain >= maxVain })
 		if last || f.complete() {
 			return nil
 		}
@@ -314,7 +315,6 @@ func (f *follower) report() {
 		c.now.Shipped, c.now.Total = f.shipped.next, f.journal.Len()
 		c.now.Stored, c.now.Rejected = f.check.stored, f.check.rejected
 		c.now.Err = f.check.err
-		c.stuck = f.check.suspect && f.cfg.Store == nil || f.check.vain >= maxVain
 	})
 }
 

@@ -76,6 +76,9 @@ func (f *follower) compare() error {
 	if !f.mustCheck() || f.cfg.Clock().Before(f.check.due) && !f.course.isUrgent() {
 		return nil
 	}
+	if f.course.takeAfresh() {
+		f.check.vain, f.check.pause = 0, 0
+	}
 	before := f.check.stored
 	err := f.work(f.reconcile)
 	if err != nil && (f.closing() || errors.Is(err, state.ErrErased)) {
