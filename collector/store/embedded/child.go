@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -39,7 +40,7 @@ func (p program) arguments(dir string, port int) []string {
 		return []string{"server", config}
 	}
 	// The local server takes these from its command line only.
-	return []string{"--path=" + filepath.Join(dir, "data"), config, "--listen_host=127.0.0.1", "--http_port=" + strconv.Itoa(port), "--logger.level=" + logLevel}
+	return []string{"--path=" + filepath.Join(dir, "data"), config, "--listen_host=127.0.0.1", "--http_port=" + strconv.Itoa(port), "--log-level=" + logLevel}
 }
 
 // child is one start of the engine.
@@ -68,7 +69,9 @@ func spawn(dir string, p program, port int, env func(string) string, lock *os.Fi
 		Path: self, Args: append([]string{helperName, p.mode, p.file}, p.arguments(dir, port)...),
 		Dir: dir, Env: childEnvironment(dir, env), Stdout: &c.said, Stderr: &c.said,
 		ExtraFiles: []*os.File{r, lock}, // lifelineFD, childLockFD
-		WaitDelay:  time.Second,         // for a server that outlives its helper with our pipe in its hands
+		// Not the group of the terminal: Ctrl-C is for the parent, which still has rows to write then.
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
+		WaitDelay:   time.Second, // for a server that outlives its helper with our pipe in its hands
 	}
 	if err := c.cmd.Start(); err != nil {
 		w.Close()

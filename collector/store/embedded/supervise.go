@@ -30,6 +30,9 @@ func (e *Engine) start(ctx context.Context) error {
 		return fmt.Errorf(what, e.dir, err)
 	}
 	defer lock.Close()
+	if err := writeConfig(e.dir, e.program.mode, e.access); err != nil {
+		return fmt.Errorf(what, e.dir, err)
+	}
 	n, err := nextStart(e.dir)
 	if err != nil {
 		return fmt.Errorf(what, e.dir, err)
@@ -70,9 +73,7 @@ func (e *Engine) supervise() {
 		case <-e.child.done:
 		}
 		e.child.lifeline.Close()
-		e.mu.Lock()
-		e.up = make(chan struct{})
-		e.mu.Unlock()
+		e.down(e.child)
 		e.log.Error("ClickHouse ended and is started again", "dir", e.dir, "error", e.child.failure())
 		if time.Since(e.child.since) > steadyAfter {
 			delay = firstDelay
@@ -88,6 +89,20 @@ func (e *Engine) supervise() {
 				e.log.Error("ClickHouse cannot be started, trying again", "error", err)
 			}
 		}
+	}
+}
+
+// down notes that c, if it is still the newest child, does not answer any more.
+func (e *Engine) down(c *child) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.child != c {
+		return
+	}
+	select {
+	case <-e.up:
+		e.up = make(chan struct{})
+	default: // noted already
 	}
 }
 
