@@ -39,7 +39,7 @@
 // # Users
 //
 //	default   no password, because the engine's own first session is one; may start the listener and
-//	          read the lifeline. It cannot log in over the network
+//	          read the lifeline. A quota of just these two queries keeps everybody else from it
 //	tacho     the writer: everything in every database, no files, no URLs
 //	reader    SELECT in databases whose names begin with tacho; readonly=2
 //	grafana   as reader, with tighter limits

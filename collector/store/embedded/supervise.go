@@ -46,7 +46,7 @@ func (e *Engine) start(ctx context.Context) error {
 	e.mu.Lock()
 	e.child = c
 	e.mu.Unlock()
-	if err := c.untilReady(ctx, e.access); err != nil {
+	if err := c.untilReady(ctx, e.access, e.program.mode); err != nil {
 		c.end()
 		if c.noLibrary() {
 			err = fmt.Errorf("%w: %w", errNoLibrary, err)
@@ -68,6 +68,7 @@ func (e *Engine) supervise() {
 	for {
 		select {
 		case <-e.life.Done():
+			e.access.stopQueries()
 			e.child.end()
 			return
 		case <-e.child.done:
@@ -111,6 +112,9 @@ func (e *Engine) Wait(ctx context.Context) error {
 	e.mu.Lock()
 	up := e.up
 	e.mu.Unlock()
+	if e.life.Err() != nil {
+		return ErrClosed
+	}
 	select {
 	case <-e.life.Done():
 		return ErrClosed
