@@ -111,7 +111,12 @@ func makeDirs(dir string) error {
 
 // open does all of Open that can fail once the directory is ours.
 func (e *Engine) open(ctx context.Context, c Config) error {
-	var err error
+	// An engine whose parent was killed may still be ending, with the port that we want.
+	predecessor, err := e.lockChild(ctx)
+	if err != nil {
+		return err
+	}
+	predecessor.Close()
 	if e.access, err = loadAccess(e.dir); err != nil {
 		return err
 	}

@@ -17,11 +17,3 @@ func (e *Engine) PID() int {
 	defer e.mu.Unlock()
 	return e.child.cmd.Process.Pid
 }
-
-// Ending returns how the newest child ended. Call it after Close.
-func (e *Engine) Ending() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	<-e.child.done
-	return e.child.err
-}

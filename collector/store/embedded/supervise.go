@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 )
@@ -18,14 +19,19 @@ const (
 // ErrClosed is returned by Wait when the engine was closed: nobody will answer any more.
 var ErrClosed = errors.New("the engine is closed")
 
+// lockChild takes the lock that a child holds as long as it lives.
+func (e *Engine) lockChild(ctx context.Context) (*os.File, error) {
+	ctx, cancel := context.WithTimeout(ctx, predecessorLimit)
+	defer cancel()
+	return waitLock(ctx, filepath.Join(e.dir, "child.lock"), func() {
+		e.log.Info("waiting for an engine of an earlier process to end", "dir", e.dir)
+	})
+}
+
 // start starts one child and returns when it answers. On an error there is none.
 func (e *Engine) start(ctx context.Context) error {
 	const what = "start ClickHouse in %s: %w"
-	waiting, cancel := context.WithTimeout(ctx, predecessorLimit)
-	lock, err := waitLock(waiting, filepath.Join(e.dir, "child.lock"), func() {
-		e.log.Info("waiting for an engine of an earlier process to end", "dir", e.dir)
-	})
-	cancel()
+	lock, err := e.lockChild(ctx)
 	if err != nil {
 		return fmt.Errorf(what, e.dir, err)
 	}
