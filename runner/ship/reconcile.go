@@ -138,7 +138,7 @@ func (f *follower) reconcile() error {
 // confirmUpTo confirms the entries before have, if all that they name is there too. Else it is sent
 // again (mended).
 func (f *follower) confirmUpTo(have int64) (mended bool, err error) {
-	if have < f.shipped.next {
+	if have == 0 || have < f.shipped.next {
 		return false, nil
 	}
 	sent, err := f.mend(f.shipped.next, have)
