@@ -80,7 +80,8 @@ func (r *Runner) begin(ctx context.Context, x *execution, progress func(workspac
 	if err := x.run.Objects().SealBase(ctx, tree.Root()); err != nil {
 		return fmt.Errorf("keep the tree as it was: %w", err)
 	}
-	return x.writeStart(ctx, policy, report.LeftOut.Total())
+	x.leftOut = report.LeftOut.Total()
+	return x.writeStart(ctx, policy)
 }
 
 // abandon removes what a start that failed has made; nothing of it was promised to anybody.
@@ -96,7 +97,7 @@ func (r *Runner) abandon(x *execution, cause error) error {
 }
 
 // writeStart opens the gate and writes the first two entries.
-func (x *execution) writeStart(ctx context.Context, policy string, leftOut int64) error {
+func (x *execution) writeStart(ctx context.Context, policy string) error {
 	if err := x.equip(ctx, policy); err != nil {
 		return err
 	}
@@ -104,7 +105,7 @@ func (x *execution) writeStart(ctx context.Context, policy string, leftOut int64
 	if err != nil {
 		return err
 	}
-	body.Family, body.Base, body.Root, body.LeftOut = x.id(), x.tree.Root(), x.tree.Root(), leftOut
+	body.Family, body.Base, body.Root, body.LeftOut = x.id(), x.tree.Root(), x.tree.Root(), x.leftOut
 	if _, err := x.run.Append(ctx, x.root(body)); err != nil {
 		return fmt.Errorf("write the first entry: %w", err)
 	}
@@ -128,7 +129,7 @@ func (x *execution) startBody(policy string) (*journal.RunStarted, error) {
 // equip opens what the run works with: tools in their sandbox behind the gate, and the model's frame.
 func (x *execution) equip(ctx context.Context, policy string) error {
 	g, err := gate.Open(ctx, gate.Config{
-		Run: x.run, Tree: x.tree, Toolsets: x.spec.toolsets(), Policy: policy, Clock: x.runner.cfg.Clock, Log: x.runner.cfg.Log,
+		Run: x.run, Tree: x.tree, LeftOut: x.leftOut, Toolsets: x.spec.toolsets(), Policy: policy, Clock: x.runner.cfg.Clock, Log: x.runner.cfg.Log,
 		Mount: x.spec.Directory, Home: x.files.home(), Tmp: x.files.tmp(), Scratch: x.files.scratch(),
 		Sandbox: x.spec.Sandbox.options(), HoldFor: x.spec.holdFor(), OnInDoubt: x.spec.OnInDoubt,
 		Watch: func(agent, stream string, chunk []byte) {

@@ -22,6 +22,7 @@ import (
 type Config struct {
 	Run      *state.Run
 	Tree     *workspace.Tree
+	LeftOut  int64    // run.started's: the tree's own are counted besides
 	Toolsets []string // as in the spec
 	Policy   string   // text; in force until the state names another (policy.changed)
 

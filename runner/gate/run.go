@@ -182,8 +182,9 @@ func (c *call) take(ctx context.Context, p permit, out *tools.Outcome, failed er
 		case len(out.Touched) > 0:
 			d.Delta, failed = c.c.Tree.TakePaths(ctx, out.Touched)
 		default:
-			d.From, d.To, d.LeftOut = p.root, p.root, p.leftOut
+			d.From, d.To, d.LeftOut = p.root, p.root, p.leftOut-c.c.LeftOut
 		}
+		d.leftOut = c.c.LeftOut + d.LeftOut
 	}
 	if failed == nil && len(d.Changes) > 0 {
 		d.text, failed = d.Encode()
@@ -197,13 +198,14 @@ func (c *call) take(ctx context.Context, p permit, out *tools.Outcome, failed er
 	}
 	*out = tools.Outcome{Status: tools.StatusError, Exit: -1, Session: p.session, Text: "The call failed in the runner, not in the tool, and nothing " +
 		"that it changed in the workspace was kept: " + failed.Error()}
-	return delta{Delta: workspace.Delta{From: p.root, To: p.root, LeftOut: p.leftOut}}, nil
+	return delta{Delta: workspace.Delta{From: p.root, To: p.root}, leftOut: p.leftOut}, nil
 }
 
 // delta is what a call changed, with its content's bytes if it is anything.
 type delta struct {
 	workspace.Delta
-	text []byte
+	text    []byte
+	leftOut int64 // as call.ended counts it: what lies in the tree, and what never came into it
 }
 
 // undo brings the tree back to the root that the call began with.
@@ -257,7 +259,7 @@ func (c *call) outcome(p permit, out tools.Outcome, d delta, took time.Duration)
 	run := c.c.Run
 	message := chat.ToolResult(c.req.ToolCallID, out.Text)
 	ended := &journal.CallEnded{Call: c.id, Status: out.Status, Exit: int64(out.Exit), Message: run.Stage(message), Root: d.To,
-		LeftOut: d.LeftOut, Files: d.Files(), Added: d.Added, Removed: d.Removed, Observed: observed(out, d),
+		LeftOut: d.leftOut, Files: d.Files(), Added: d.Added, Removed: d.Removed, Observed: observed(out, d),
 		MicroSec: took.Microseconds()}
 	if len(out.Output) > 0 {
 		ended.Output = run.Stage(out.Output)
