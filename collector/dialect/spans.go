@@ -42,6 +42,7 @@ func (w *Writer) writeSpan(r *otlp.Resource, s *otlp.Scope, in *otlp.Span) error
 		}
 	}
 	w.read(row, in.Attributes)
+	w.derive(row, in.Attributes)
 	w.events(row, of, in.Events)
 	w.links(row, of, in.Links)
 	w.sharedCuts(&row.Cut, of)
