@@ -28,6 +28,14 @@ type cli struct {
 
 	quota  byteSize // of the journals in the data directory; 0: only the disk bounds them
 	prices string   // file of a list of prices; empty: only what is free is priced
+
+	clickhouse string // DSN; empty: the embedded one, where a command needs any
+	project    string // whose rows are written and read in ClickHouse
+	otlpGRPC   string // host:port that the collector listens on
+	otlpHTTP   string
+	http       string // host:port of health, metrics and, later, UI and API
+	shipTo     string // OTLP endpoint of somebody else's collector
+	pyroscope  string // address of a Pyroscope server; empty: nothing is profiled
 }
 
 // execute runs the command line and returns the exit status.
@@ -59,15 +67,18 @@ func (c *cli) command() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.data, "data", orDefault(c.env("TACHO_DATA"), defaultData(c.env)), "data directory (TACHO_DATA)")
 	flags.StringVar(&c.prices, "prices", c.env("TACHO_PRICES"), "list of models' prices, for specs without; read by the process that runs the agents (TACHO_PRICES)")
+	flags.StringVar(&c.clickhouse, "clickhouse", c.env("TACHO_CLICKHOUSE"), "a ClickHouse, as clickhouse://USER:PASSWORD@HOST:9000/tacho: runs are found there too (TACHO_CLICKHOUSE)")
+	flags.StringVar(&c.project, "project", orDefault(c.env("TACHO_PROJECT"), "default"), "whose runs are written to ClickHouse and read from it (TACHO_PROJECT)")
+	flags.StringVar(&c.shipTo, "ship", c.env("TACHO_SHIP"), "OTLP `ENDPOINT` that journals are shipped to, as grpc://HOST:4317 (TACHO_SHIP)")
 	flags.BoolVar(&c.json, "json", c.env("TACHO_JSON") != "", "write JSON for programs (TACHO_JSON)")
 	for _, group := range []struct {
 		title    string
 		commands []*cobra.Command
 	}{
-		{"Begin:", []*cobra.Command{c.demoCommand(), c.runCommand(), c.doctorCommand()}},
+		{"Begin:", []*cobra.Command{c.demoCommand(), c.upCommand(), c.runCommand(), c.doctorCommand()}},
 		{"Look:", []*cobra.Command{c.lsCommand(), c.showCommand(), c.tailCommand(), c.diffCommand()}},
 		{"Steer:", []*cobra.Command{c.pauseCommand(), c.resumeCommand(), c.stopCommand(), c.approveCommand(), c.denyCommand(), c.applyCommand(), c.rmCommand()}},
-		{"Go back and prove:", []*cobra.Command{c.replayCommand(), c.verifyCommand()}},
+		{"Go back and prove:", []*cobra.Command{c.replayCommand(), c.verifyCommand(), c.shipCommand()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
 		for _, command := range group.commands {

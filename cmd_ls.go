@@ -56,7 +56,7 @@ func (c *cli) list(runs []replay.Run) error {
 		width = 120
 	}
 	p := paint(colour)
-	c.say("%s", p.faint(fmt.Sprintf("%-36s  %-8s  %-16s  %6s %6s %8s %9s  %s", "RUN", "STATUS", "STARTED", "STEPS", "CALLS", "ENTRIES", "COST", "GOAL")))
+	c.say("%s", p.faint(fmt.Sprintf("%-36s  %-8s  %-16s  %6s %6s %11s %9s  %s", "RUN", "STATUS", "STARTED", "STEPS", "CALLS", "ENTRIES", "COST", "GOAL")))
 	for _, r := range runs {
 		c.say("%s", runLine(p, r, width))
 	}
@@ -85,8 +85,16 @@ func runLine(p paint, r replay.Run, width int) string {
 		goal = fmt.Sprintf("⑂ %s@%d · %s", r.Parent.Run.String()[28:], r.Parent.Seq, goal)
 	}
 	s := story{width: width}
-	return fmt.Sprintf("%-36s  %s  %-16s  %6d %6d %8d %9s  %s", r.ID, coloured, shortTime(r.Started), r.Usage.Steps, r.Usage.Calls,
-		r.Entries, dollars(r.Usage), s.cut(goal, width-104))
+	return fmt.Sprintf("%-36s  %s  %-16s  %6d %6d %11s %9s  %s", r.ID, coloured, shortTime(r.Started), r.Usage.Steps, r.Usage.Calls,
+		entriesOf(r), dollars(r.Usage), s.cut(goal, width-107))
+}
+
+// entriesOf is the number of entries, behind the number of those that are in ClickHouse if that is known.
+func entriesOf(r replay.Run) string {
+	if r.Shipped == nil {
+		return fmt.Sprint(r.Entries)
+	}
+	return fmt.Sprintf("%d/%d", *r.Shipped, r.Entries)
 }
 
 // dollars is what a run cost; a price that is not known is never shown as 0.

@@ -57,6 +57,7 @@ type Run struct {
 	Started string         `json:"started"` // RFC 3339
 	Last    string         `json:"last"`    // time of the newest entry
 	Entries int64          `json:"entries"`
+	Shipped *int64         `json:"shipped,omitempty"` // of them, in ClickHouse; nil: not known
 	Tip     journal.Hash   `json:"tip"`
 	Agents  int64          `json:"agents"`
 	Held    int64          `json:"held"` // calls that wait for a person
