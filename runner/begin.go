@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 
@@ -128,8 +129,12 @@ func (x *execution) startBody(policy string) (*journal.RunStarted, error) {
 
 // equip opens what the run works with: tools in their sandbox behind the gate, and the model's frame.
 func (x *execution) equip(ctx context.Context, policy string) error {
+	ancestors, err := x.ancestors(ctx)
+	if err != nil {
+		return err
+	}
 	g, err := gate.Open(ctx, gate.Config{
-		Run: x.run, Tree: x.tree, LeftOut: x.leftOut, Toolsets: x.spec.toolsets(), Policy: policy, Clock: x.runner.cfg.Clock, Log: x.runner.cfg.Log,
+		Run: x.run, Ancestors: ancestors, Tree: x.tree, LeftOut: x.leftOut, Toolsets: x.spec.toolsets(), Policy: policy, Clock: x.runner.cfg.Clock, Log: x.runner.cfg.Log,
 		Mount: x.spec.Directory, Home: x.files.home(), Tmp: x.files.tmp(), Scratch: x.files.scratch(),
 		Sandbox: x.spec.Sandbox.options(), HoldFor: x.spec.holdFor(), OnInDoubt: x.spec.OnInDoubt,
 		Watch: func(agent, stream string, chunk []byte) {
@@ -145,6 +150,22 @@ func (x *execution) equip(ctx context.Context, policy string) error {
 	}
 	x.lastSnapshot = x.runner.cfg.Clock()
 	return nil
+}
+
+// ancestors are the runs that this one comes from, nearest first, as far as they are still there.
+func (x *execution) ancestors(ctx context.Context) (all []gate.Ancestor, err error) {
+	for p := x.run.Parent(); p != nil; {
+		j, err := x.runner.cfg.Store.Journal(ctx, p.Run)
+		if errors.Is(err, state.ErrNotFound) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("find the run that this one was forked from: %w", err)
+		}
+		all = append(all, gate.Ancestor{Journal: j, Seq: p.Seq})
+		p = j.Parent()
+	}
+	return all, nil
 }
 
 func (x *execution) treeOptions(progress func(workspace.Progress)) workspace.Options {

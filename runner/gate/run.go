@@ -91,7 +91,7 @@ func (c *call) permit(ctx context.Context, n now, a *allowance) (permit, error) 
 		return permit{}, err
 	}
 	started := &journal.CallStarted{Call: c.id, Attempt: n.call.Attempt + 1, Root: n.root}
-	p := permit{id: callID(c.id, started.Attempt), attempt: started.Attempt, root: n.root, plan: c.plan, session: session,
+	p := permit{id: callName(c.c.Run.Journal, c.id, started.Attempt), attempt: started.Attempt, root: n.root, plan: c.plan, session: session,
 		before: n.session, leftOut: n.leftOut}
 	if c.plan.Idempotent && c.plan.Scope != tools.ScopeWorkspace {
 		started.Key = p.id
@@ -124,21 +124,13 @@ func (c *call) permit(ctx context.Context, n now, a *allowance) (permit, error) 
 	return p, nil
 }
 
-// callID names a call where the model and the disk see it: c17, and c17.2 when it is tried again.
-func callID(id, attempt int64) string {
-	if attempt > 1 {
-		return fmt.Sprintf("c%d.%d", id, attempt)
-	}
-	return fmt.Sprintf("c%d", id)
-}
-
 // clearAttempts removes what earlier attempts left in overlays of theirs. Nothing of it was applied.
 func (c *call) clearAttempts(attempt int64) error {
 	if c.plan.Targets.Command == "" {
 		return nil
 	}
 	for n := int64(1); n < attempt; n++ {
-		if err := c.box.get().Discard(callID(c.id, n)); err != nil {
+		if err := c.box.get().Discard(callName(c.c.Run.Journal, c.id, n)); err != nil {
 			return fmt.Errorf("discard attempt %d: %w", n, err)
 		}
 	}
