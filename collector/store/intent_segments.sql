@@ -1,0 +1,7 @@
+-- Segments that came since a time and brought spans with an intent, oldest first. Parts are left out by the
+-- range of `received` that each keeps, as it is what they are partitioned by.
+SELECT seg, toUnixTimestamp64Milli(min(received)), toInt64(count())
+FROM spans
+WHERE project = {project:String} AND received >= fromUnixTimestamp64Milli({since:Int64}, 'UTC') AND notEmpty(intent_text)
+GROUP BY seg
+ORDER BY 2, 1
