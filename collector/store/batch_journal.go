@@ -248,8 +248,8 @@ func newRunColumns(t *block) *runColumns {
 	}
 }
 
-// run adds a row of runs.
-func (b *Batch) run(r *tables.Run) {
+// Run adds a row of runs. Insert does so by itself for the entries of a segment.
+func (b *Batch) Run(r *tables.Run) {
 	c := row(b, &b.runs, "runs", newRunColumns)
 	c.project.Append(r.Project)
 	c.run.Append(r.Run)

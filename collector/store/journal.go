@@ -76,38 +76,40 @@ func (s *Store) Entries(ctx context.Context, run journal.RunID, from int64) iter
 	return s.lines(ctx, run, from, journal.MaxInt)
 }
 
+// EntriesTo is Entries up to the entry to, which a caller that knows where it will stop asks for: a question goes
+// on being answered when nobody listens any more.
+func (s *Store) EntriesTo(ctx context.Context, run journal.RunID, from, to int64) iter.Seq2[[]byte, error] {
+	return s.lines(ctx, run, from, to)
+}
+
 // lines are the entries from … to.
 func (s *Store) lines(ctx context.Context, run journal.RunID, from, to int64) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		counts, newest, err := s.whichCount(ctx, run, from)
-		if err == nil && newest < 0 {
+		var newest int64
+		err := s.conn.QueryRow(s.of(ctx, run), question("newest")).Scan(&newest)
+		if errors.Is(err, sql.ErrNoRows) {
 			err = fmt.Errorf("run %s: %w", run, ErrNotFound)
 		}
 		if err != nil {
 			yield(nil, fmt.Errorf("read entries: %w", err))
 			return
 		}
-		if err := s.streamLines(ctx, run, from, min(to, newest), counts, yield); err != nil {
+		if err := s.streamLines(ctx, run, from, min(to, newest), yield); err != nil {
 			yield(nil, fmt.Errorf("read entries of run %s: %w", run, err))
 		}
 	}
 }
 
-// whichCount says which hash counts at each seq, nil if there is but one everywhere, and the newest seq that counts,
-// −1 if the run has none.
-func (s *Store) whichCount(ctx context.Context, run journal.RunID, from int64) (map[int64][32]byte, int64, error) {
-	p, err := s.progressOf(ctx, run)
-	switch {
-	case err != nil || p.count == 0:
-		return nil, -1, err
-	case !p.forked:
-		return nil, p.newest, nil
-	}
-	links, err := s.links(ctx, runKey{s.project, run}, from)
-	return chain(links), p.newest, err
+// rivals are the entries that stand at one seq, of which one counts.
+type rivals struct {
+	seq    int64
+	hashes [][32]byte
+	lines  [][]byte
 }
 
-func (s *Store) streamLines(ctx context.Context, run journal.RunID, from, to int64, counts map[int64][32]byte, yield func([]byte, error) bool) error {
+// streamLines reads the entries in order. That a worker went on after it had lost its lease shows where two entries
+// stand at one seq, and only then it is looked up which of them count: from there on.
+func (s *Store) streamLines(ctx context.Context, run journal.RunID, from, to int64, yield func([]byte, error) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	rows, err := s.conn.Query(s.of(ctx, run, "from", fmt.Sprint(from), "to", fmt.Sprint(to)), question("entries"))
@@ -115,7 +117,28 @@ func (s *Store) streamLines(ctx context.Context, run journal.RunID, from, to int
 		return err
 	}
 	defer rows.Close()
-	next := from
+	next := max(from, 0)
+	var counts map[int64][32]byte
+	give := func(r rivals) (more bool, err error) {
+		if r.seq != next {
+			return false, fmt.Errorf("entry %d is not there, though entry %d is: `tacho ship` sends what is missing: %w", next, r.seq, ErrNotFound)
+		}
+		if len(r.lines) > 1 && counts == nil {
+			links, err := s.links(ctx, runKey{s.project, run}, r.seq)
+			if err != nil {
+				return false, err
+			}
+			counts = chain(links)
+		}
+		for i, line := range r.lines {
+			if counts == nil || counts[r.seq] == r.hashes[i] {
+				next++
+				return yield(line, nil), nil
+			}
+		}
+		return true, nil // none counts: the next entry that does says that this one is missing
+	}
+	held := rivals{seq: -1}
 	for rows.Next() {
 		var seq int64
 		var own string
@@ -123,17 +146,19 @@ func (s *Store) streamLines(ctx context.Context, run journal.RunID, from, to int
 		if err := rows.Scan(&seq, &own, &line); err != nil {
 			return err
 		}
-		if counts != nil && counts[seq] != hash(own) {
-			continue
+		if seq != held.seq && held.seq >= 0 {
+			if more, err := give(held); !more || err != nil {
+				return err
+			}
+			held = rivals{}
 		}
-		if seq != next {
-			return fmt.Errorf("entry %d is not there, though entry %d is: `tacho ship` sends what is missing: %w", next, seq, ErrNotFound)
-		}
-		if next++; !yield(line, nil) {
-			return nil
-		}
+		held.seq, held.hashes, held.lines = seq, append(held.hashes, hash(own)), append(held.lines, line)
 	}
-	return rows.Err()
+	if err := rows.Err(); err != nil || held.seq < 0 {
+		return err
+	}
+	_, err = give(held)
+	return err
 }
 
 // progress is how far a run has come here.

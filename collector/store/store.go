@@ -27,7 +27,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -36,7 +35,6 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
-	"tachograph/collector/store/exact"
 	"tachograph/schemas/journal"
 )
 
@@ -54,8 +52,7 @@ type Options struct {
 type Store struct {
 	conn     driver.Conn
 	options  *clickhouse.Options
-	sender   sender
-	inserter *exact.Inserter
+	lanes    lanes
 	project  string
 	readOnly bool
 	log      *slog.Logger
@@ -97,8 +94,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if s.conn, err = clickhouse.Open(options); err != nil {
 		return nil, fmt.Errorf("open ClickHouse at %s: %w", Redacted(dsn), err)
 	}
-	s.sender = newSender(options)
-	s.inserter = exact.New(s)
+	s.lanes.options = options
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open ClickHouse at %s: %w", Redacted(dsn), err), s.Close())
 	}
@@ -151,7 +147,7 @@ func Redacted(dsn string) string {
 
 // Close ends all connections.
 func (s *Store) Close() error {
-	s.sender.close()
+	s.lanes.close()
 	return s.conn.Close()
 }
 
@@ -204,20 +200,3 @@ type Exception struct {
 }
 
 func (e *Exception) Error() string { return e.Message }
-
-// scheme is of HTTP addresses.
-func scheme(o *clickhouse.Options) string {
-	if o.TLS != nil {
-		return "https"
-	}
-	return "http"
-}
-
-func newTransport(o *clickhouse.Options) *http.Transport {
-	return &http.Transport{
-		DisableCompression:  true, // else the engine zips its answers, ten times slower than loopback
-		TLSClientConfig:     o.TLS,
-		MaxIdleConnsPerHost: 4,
-		IdleConnTimeout:     20 * time.Second, // less than the engine's, so that it is never the one to hang up
-	}
-}

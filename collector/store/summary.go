@@ -89,7 +89,7 @@ func (s *Store) follow(ctx context.Context, b *Batch) error {
 			return fmt.Errorf("sum up run %s: %w", uuid.UUID(key.run), err)
 		}
 		if sum.row.Entries > 0 {
-			changed.run(&sum.row)
+			changed.Run(&sum.row)
 		}
 	}
 	if len(s.runs.of) > maxSummaries {
@@ -104,7 +104,7 @@ func (s *Store) follow(ctx context.Context, b *Batch) error {
 	}
 	t := changed.blocks[0]
 	// Not exactly once: the newest row of a run wins, and equal ones are one.
-	return s.sender.send(ctx, t.table, "", t.rows, changed.input(t))
+	return s.lanes.with(ctx, func(l lane) error { return l.Insert(ctx, &sending{t.table, t.rows, changed.input(t)}, "") })
 }
 
 // summaryAfter is the summary of a run after entries that have just been inserted.

@@ -6,7 +6,7 @@ SELECT trace_id, n, s, e, r,
 FROM
 (
     SELECT trace_id,
-        toInt64(count()) AS n, toUnixTimestamp64Nano(min(start)) AS s, toUnixTimestamp64Nano(max(start + toIntervalNanosecond(duration_ns))) AS e,
+        toInt64(count()) AS n, toUnixTimestamp64Nano(min(start)) AS s, max(toUnixTimestamp64Nano(start) + toInt64(duration_ns)) AS e,
         toUnixTimestamp64Milli(max(received)) AS r,
         minIf(tuple(start, service, name), parent_span_id = 0) AS root, min(tuple(start, service, name)) AS oldest,
         root.3 != '' OR root.2 != '' AS has_root,
