@@ -11,7 +11,7 @@ import (
 )
 
 func (c *cli) lsCommand() *cobra.Command {
-	var status string
+	var status, source string
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List the runs",
@@ -26,17 +26,18 @@ func (c *cli) lsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.list(filterRuns(runs, status))
+			return c.list(filterRuns(runs, status, source))
 		},
 	}
+	cmd.Flags().StringVar(&source, "source", "", "only runs of this source: tacho (with a journal) or otlp (other people's agents)")
 	cmd.Flags().StringVar(&status, "status", "", "only runs that are running, paused, ended, done, failed or stopped")
 	return cmd
 }
 
-func filterRuns(runs []replay.Run, status string) []replay.Run {
+func filterRuns(runs []replay.Run, status, source string) []replay.Run {
 	kept := []replay.Run{}
 	for _, r := range runs {
-		if status == "" || r.Status == status || r.Why == status {
+		if (status == "" || r.Status == status || r.Why == status) && (source == "" || r.Source == source) {
 			kept = append(kept, r)
 		}
 	}
@@ -81,6 +82,9 @@ func runLine(p paint, r replay.Run, width int) string {
 		coloured = p.warn(coloured)
 	}
 	goal := oneLine(r.Goal)
+	if r.Source == replay.SourceOTLP {
+		goal = r.Service + " · " + goal
+	}
 	if r.Parent != nil {
 		goal = fmt.Sprintf("⑂ %s@%d · %s", r.Parent.Run.String()[28:], r.Parent.Seq, goal)
 	}
@@ -91,6 +95,9 @@ func runLine(p paint, r replay.Run, width int) string {
 
 // entriesOf is the number of entries, behind the number of those that are in ClickHouse if that is known.
 func entriesOf(r replay.Run) string {
+	if r.Source == replay.SourceOTLP {
+		return "otlp"
+	}
 	if r.Shipped == nil {
 		return fmt.Sprint(r.Entries)
 	}

@@ -114,9 +114,14 @@ func (p *place) Close() error {
 	return errors.Join(far, p.store.Close())
 }
 
-// find is the run that an argument names.
+// find is the run that an argument names. It must have a journal.
 func (p *place) find(ctx context.Context, name string) (replay.Run, error) {
-	return replay.FindRun(ctx, p, name)
+	run, err := replay.FindRun(ctx, p, name)
+	if err == nil && run.Source == replay.SourceOTLP {
+		err = fmt.Errorf("run %s is a trace of somebody else's agent (%s, %s): it has no journal that could be shown, rebuilt or steered",
+			run.ID, run.Service, count(run.Spans, "span"))
+	}
+	return run, err
 }
 
 // look opens the place and finds the run that name names, for a command that only reads.
