@@ -59,8 +59,13 @@ func (c *cli) command() *cobra.Command {
 		Version:           version(),
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	if err := c.quota.Set(orDefault(c.env("TACHO_QUOTA"), "0")); err != nil {
-		root.PersistentPreRunE = func(*cobra.Command, []string) error { return usage(fmt.Errorf("TACHO_QUOTA: %w", err)) }
+	quota := c.quota.Set(orDefault(c.env("TACHO_QUOTA"), "0"))
+	root.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
+		if quota != nil {
+			return usage(fmt.Errorf("TACHO_QUOTA: %w", quota))
+		}
+		c.data, err = filepath.Abs(c.data) // the sandbox and other processes know no working directory of ours
+		return err
 	}
 	root.PersistentFlags().Var(&c.quota, "quota", "most that the journals may take, as 500MB or 20GiB; near it, runs pause (TACHO_QUOTA)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })

@@ -26,7 +26,12 @@ func (c *cli) lsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.list(filterRuns(runs, status, source))
+			kept := filterRuns(runs, status, source)
+			if len(kept) == 0 && len(runs) > 0 && !c.json {
+				c.say("None of the %s is like that; `tacho ls` lists them all.", count(int64(len(runs)), "run"))
+				return nil
+			}
+			return c.list(kept)
 		},
 	}
 	cmd.Flags().StringVar(&source, "source", "", "only runs of this source: tacho (with a journal) or otlp (other people's agents)")

@@ -141,7 +141,12 @@ func (c Change) apply(s Spec) (Spec, error) {
 	if text, err = json.Marshal(fields); err != nil {
 		return s, err
 	}
-	return ParseSpec(text, "/fork")
+	const file = "/fork" // paths in it are absolute already
+	changed, err := ParseSpec(text, file)
+	if err != nil {
+		return s, fmt.Errorf("change the spec: %s", strings.TrimPrefix(err.Error(), "read spec "+file+": "))
+	}
+	return changed, nil
 }
 
 func setField(fields map[string]any, key, value string) error {
