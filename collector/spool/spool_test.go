@@ -67,6 +67,9 @@ func want(from, to int) []Record {
 	return all
 }
 
+// same compares bodies at once: cmp goes through them byte by byte.
+var same = cmp.Comparer(bytes.Equal)
+
 // write makes a segment of groups with three records each, and returns it unsealed.
 func write(t *testing.T, s *Spool, groups int) {
 	t.Helper()
@@ -95,7 +98,7 @@ func TestWhatWasWrittenIsRead(t *testing.T) {
 	}
 	expected := append(want(0, 60), large, large)
 	got, report := read(t, seg)
-	if diff := cmp.Diff(expected, got); diff != "" || report.Torn != 0 || report.Damaged != 0 {
+	if diff := cmp.Diff(expected, got, same); diff != "" || report.Torn != 0 || report.Damaged != 0 {
 		t.Errorf("%+v\n%s", report, diff)
 	}
 	if err := s.Close(); err != nil {
@@ -108,7 +111,7 @@ func TestWhatWasWrittenIsRead(t *testing.T) {
 		t.Fatalf("found %+v, want %+v", found, seg)
 	}
 	got, report = read(t, found[0])
-	if diff := cmp.Diff(expected, got); diff != "" || report.Torn != 0 || report.Damaged != 0 {
+	if diff := cmp.Diff(expected, got, same); diff != "" || report.Torn != 0 || report.Damaged != 0 {
 		t.Errorf("%+v\n%s", report, diff)
 	}
 	if err := again.Remove(found[0], false); err != nil {
@@ -145,7 +148,7 @@ func TestTornTails(t *testing.T) {
 				groups++
 			}
 			got, report := read(t, &Segment{ID: s.open.ID, path: cut, size: int64(size + len(tail))})
-			if diff := cmp.Diff(want(1, groups+1), got); diff != "" {
+			if diff := cmp.Diff(want(1, groups+1), got, same); diff != "" {
 				t.Fatalf("%s at %d of %d:\n%s", name, size, len(file), diff)
 			}
 			if report.Damaged != 0 {
@@ -207,7 +210,7 @@ func TestDamage(t *testing.T) {
 		}
 		// As the next process finds it: with the mark of its end.
 		got, report := read(t, &Segment{ID: seg.ID, path: seg.path, size: int64(len(file))})
-		if diff := cmp.Diff(expected, got); diff != "" {
+		if diff := cmp.Diff(expected, got, same); diff != "" {
 			t.Fatalf("%s, byte %d:\n%s", name, at, diff)
 		}
 		if report.Damaged == 0 || !strings.Contains(report.Damage, seg.path) {
@@ -256,7 +259,7 @@ func TestBodiesCannotForgeGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, report := read(t, seg)
-	if diff := cmp.Diff(want(0, 3), got); diff != "" || report.Damaged == 0 {
+	if diff := cmp.Diff(want(0, 3), got, same); diff != "" || report.Damaged == 0 {
 		t.Errorf("%+v\n%s", report, diff)
 	}
 }
@@ -297,7 +300,7 @@ func TestFailingDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, report := read(t, seg)
-			if diff := cmp.Diff(want(0, 6), got); diff != "" || report.Torn != 0 {
+			if diff := cmp.Diff(want(0, 6), got, same); diff != "" || report.Torn != 0 {
 				t.Errorf("%+v\n%s", report, diff)
 			}
 			write(t, s, 1)
