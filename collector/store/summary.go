@@ -118,20 +118,18 @@ func (s *Store) summaryAfter(ctx context.Context, key runKey, entries []summaryE
 		sum = newSummary(key)
 		s.runs.of[key] = sum
 	}
-	grew := false
 	for _, e := range entries {
 		switch {
 		case e.seq < sum.row.Entries && e.epoch > sum.epoch, e.seq == sum.row.Entries && e.seq > 0 && e.prev != sum.row.Tip:
 			return s.sumUp(ctx, key) // another worker took over before what was folded
 		case e.seq < sum.row.Entries: // it came again
 		case e.seq > sum.row.Entries:
-			sum.ahead = true
+			return s.sumUp(ctx, key) // entries are missing, or another process brought them
 		default:
 			sum.add(e)
-			grew = true
 		}
 	}
-	if sum.ahead && grew {
+	if sum.ahead {
 		return s.sumUp(ctx, key) // the gap may be closed
 	}
 	return sum, nil
