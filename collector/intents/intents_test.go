@@ -274,7 +274,7 @@ func TestTimer(t *testing.T) {
 func TestManyPages(t *testing.T) {
 	t.Parallel()
 	s, conn := project(t)
-	const n = 500
+	const n = 100
 	var all []tables.Span
 	for i := range n {
 		row := span(0, 1, fmt.Sprintf("a %d", i), "")
@@ -283,8 +283,8 @@ func TestManyPages(t *testing.T) {
 		row.TraceID = [16]byte(h.Sum(nil))
 		all = append(all, row)
 	}
-	insert(t, s, time.Now(), all[:300]...)
-	insert(t, s, time.Now().Add(-100*24*time.Hour), all[300:]...)
+	insert(t, s, time.Now(), all[:60]...)
+	insert(t, s, time.Now().Add(-100*24*time.Hour), all[60:]...)
 	e := newWords("a")
 	w := start(t, intents.Config{Store: s, Embedder: e, Batch: 7})
 	drain(t, w)
@@ -373,9 +373,9 @@ func TestUnclearAnswers(t *testing.T) {
 		all = append(all, span(1, uint64(i+1), fmt.Sprintf("a %d", i), ""))
 	}
 	insert(t, s, time.Now(), all...)
-	for life := range 5 {
+	for life := range 3 {
 		unclear := &watched{Store: s, unclear: true, failAfter: life + 1}
-		w, err := intents.Open(t.Context(), intents.Config{Store: unclear, Embedder: e, Batch: 3, Every: never})
+		w, err := intents.Open(t.Context(), intents.Config{Store: unclear, Embedder: e, Batch: 6, Every: never})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -384,7 +384,7 @@ func TestUnclearAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	drain(t, start(t, intents.Config{Store: s, Embedder: e, Batch: 3}))
+	drain(t, start(t, intents.Config{Store: s, Embedder: e, Batch: 6}))
 	if n := number(t, conn, "count()"); n != 60 {
 		t.Errorf("%d rows", n)
 	}
@@ -408,7 +408,7 @@ func TestTwoWorkers(t *testing.T) {
 		all = append(all, span(1, uint64(i+1), fmt.Sprintf("a %d", i), ""))
 	}
 	insert(t, s, time.Now(), all...)
-	a, b := start(t, intents.Config{Store: s, Embedder: newWords("a"), Batch: 10}), start(t, intents.Config{Store: s, Embedder: newWords("a"), Batch: 10})
+	a, b := start(t, intents.Config{Store: s, Embedder: newWords("a"), Batch: 25}), start(t, intents.Config{Store: s, Embedder: newWords("a"), Batch: 25})
 	drain(t, a)
 	drain(t, b)
 	near, err := s.NearestIntents(t.Context(), store.Nearest{Vector: []float32{1}, Embedder: "words-1", Limit: 1000})

@@ -32,11 +32,12 @@ func (e Embedding) parameters() []string {
 	return []string{"embedder", e.Name, "dimensions", fmt.Sprint(max(0, e.Dimensions))}
 }
 
-// IntentSegment is a segment that brought spans with an intent.
+// IntentSegment is a segment that brought spans with an intent, or tool calls of other people's agents: these state none,
+// and get what a user or the assistant said last in their trace when they began.
 type IntentSegment struct {
 	Segment  [16]byte
 	Received time.Time
-	Spans    int64 // with an intent
+	Spans    int64 // such spans, at most; a call before which nobody said anything gets no intent
 }
 
 func scanIntentSegment(r driver.Rows) (s IntentSegment, err error) {

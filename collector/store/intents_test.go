@@ -123,6 +123,53 @@ func TestIntentsLeftToDo(t *testing.T) {
 	spans(two, store.Embedding{Name: anEmbedder}, 0, 10)
 }
 
+// TestToolsOfOthers gives tool calls that state no intent what was said last in their trace when they began. Our
+// own calls, and calls in silence, get none.
+func TestToolsOfOthers(t *testing.T) {
+	t.Parallel()
+	s := open(t, database(t), store.Options{})
+	at := time.UnixMilli(1_790_000_000_000).UTC()
+	span := func(b *store.Batch, trace byte, id uint64, start int64, source, operation, text string) {
+		row := intended(trace, id, text)
+		row.Start, row.Source, row.Operation = start, source, operation
+		if text == "" {
+			row.IntentSource = ""
+		}
+		b.Span(&row)
+	}
+	talk, calls, silent := store.IntentSegment{Segment: [16]byte{15: 1}, Received: at, Spans: 2}, store.IntentSegment{Segment: [16]byte{15: 2}, Received: at.Add(time.Second), Spans: 4}, store.IntentSegment{Segment: [16]byte{15: 3}, Received: at, Spans: 1}
+	bring(t, s, talk.Segment, talk.Received, func(b *store.Batch) {
+		span(b, 1, 1, 100, tables.SourceOTLP, "chat", "first")
+		span(b, 1, 2, 200, tables.SourceOTLP, "chat", "second")
+	})
+	bring(t, s, calls.Segment, calls.Received, func(b *store.Batch) {
+		span(b, 1, 11, 50, tables.SourceOTLP, "execute_tool", "")
+		span(b, 1, 12, 150, tables.SourceOTLP, "execute_tool", "")
+		span(b, 1, 13, 200, tables.SourceOTLP, "execute_tool", "")
+		span(b, 1, 14, 900, tables.SourceOTLP, "execute_tool", "its own")
+		span(b, 1, 15, 900, tables.SourceTacho, "execute_tool", "")
+		span(b, 1, 16, 900, tables.SourceOTLP, "chat", "")
+	})
+	bring(t, s, silent.Segment, silent.Received, func(b *store.Batch) { span(b, 2, 1, 900, tables.SourceOTLP, "execute_tool", "") })
+	if got, err := s.IntentSegments(t.Context(), at); err != nil || !cmp.Equal(got, []store.IntentSegment{talk, silent, calls}) {
+		t.Error(got, err)
+	}
+	if got, err := s.IntentBacklog(t.Context(), twoDimensions); err != nil || !cmp.Equal(got, []store.IntentSegment{talk, calls}) {
+		t.Error(got, err)
+	}
+	page, err := s.IntentSpans(t.Context(), calls, twoDimensions, [16]byte{}, 0, 10)
+	got := ""
+	for _, row := range page {
+		got += fmt.Sprintf("%d %s %q; ", row.SpanID, row.Source, row.Text)
+	}
+	if want := `12 derived "first"; 13 derived "second"; 14 declared "its own"; `; err != nil || got != want {
+		t.Errorf("%s, want %s: %v", got, want, err)
+	}
+	if page, err := s.IntentSpans(t.Context(), silent, twoDimensions, [16]byte{}, 0, 10); err != nil || len(page) != 0 {
+		t.Error(page, err)
+	}
+}
+
 // TestNearestIntents compares what the question answers with what a loop over the same vectors finds, rows twice and
 // vectors of other embedders among them.
 func TestNearestIntents(t *testing.T) {
