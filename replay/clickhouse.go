@@ -2,9 +2,11 @@ package replay
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +26,7 @@ type Database struct {
 // ClickHouse reads from an open ClickHouse. The caller closes it.
 func ClickHouse(s *store.Store) *Database { return &Database{store: s} }
 
-// Runs lists the runs, newest first.
+// Runs lists the runs, newest first, with the traces of other people's agents among them.
 func (d *Database) Runs(ctx context.Context) ([]Run, error) {
 	found, err := d.store.Runs(ctx, store.Page{})
 	if err != nil {
@@ -32,11 +34,40 @@ func (d *Database) Runs(ctx context.Context) ([]Run, error) {
 	}
 	runs := make([]Run, 0, len(found))
 	for _, r := range found {
-		run := Run{ID: r.ID, Family: r.Family, Status: r.Status, Why: r.Why, Goal: r.GoalText, Model: r.Model,
+		run := Run{ID: r.ID, Source: SourceTacho, Family: r.Family, Status: r.Status, Why: r.Why, Goal: r.GoalText, Model: r.Model,
 			Started: r.Started.UTC().Format(time.RFC3339Nano), Last: r.Last.UTC().Format(time.RFC3339Nano),
 			Entries: r.Entries, Tip: r.Tip, Agents: r.Agents, Held: r.Held, Usage: r.Usage, Limits: r.Limits}
 		if !r.Parent.IsZero() {
 			run.Parent = &Origin{r.Parent, r.ParentSeq}
+		}
+		runs = append(runs, run)
+	}
+	traces, err := d.traces(ctx)
+	if err != nil {
+		return nil, err
+	}
+	runs = append(runs, traces...)
+	slices.SortStableFunc(runs, func(a, b Run) int { return cmp.Compare(b.Started, a.Started) })
+	return runs, nil
+}
+
+// traces are the runs of other people's agents.
+func (d *Database) traces(ctx context.Context) ([]Run, error) {
+	found, err := d.store.Traces(ctx, store.Page{})
+	if err != nil {
+		return nil, translated(err)
+	}
+	runs := make([]Run, 0, len(found))
+	for _, t := range found {
+		run := Run{ID: journal.RunID(t.ID), Source: SourceOTLP, Family: journal.RunID(t.ID), Status: journal.StatusRunning, Goal: t.Name, Model: t.Model,
+			Service: t.Service, Spans: t.Spans, Started: t.Started.UTC().Format(time.RFC3339Nano), Last: t.Ended.UTC().Format(time.RFC3339Nano),
+			Agents: t.Agents, Usage: journal.Usage{Steps: t.Answers, Calls: t.Calls, CostNUSD: t.CostNUSD, Unpriced: t.Unpriced,
+				Tokens: journal.Tokens{Input: t.Input, Cached: t.Cached, Output: t.Output}}}
+		if t.HasRoot {
+			run.Status, run.Why = journal.StatusEnded, "done"
+			if t.Errors > 0 {
+				run.Why = "errors"
+			}
 		}
 		runs = append(runs, run)
 	}
@@ -47,6 +78,17 @@ func (d *Database) Runs(ctx context.Context) ([]Run, error) {
 func (d *Database) Entries(ctx context.Context, run journal.RunID, from int64) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		for line, err := range d.store.Entries(ctx, run, from) {
+			if !yield(line, translated(err)) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// EntriesTo is Entries up to the entry to.
+func (d *Database) EntriesTo(ctx context.Context, run journal.RunID, from, to int64) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for line, err := range d.store.EntriesTo(ctx, run, from, to) {
 			if !yield(line, translated(err)) || err != nil {
 				return
 			}
@@ -84,12 +126,12 @@ func (d *Database) Follow(ctx context.Context, run journal.RunID, from int64) it
 
 // endsBefore says whether the entry before next is the run's last.
 func (d *Database) endsBefore(ctx context.Context, run journal.RunID, next int64) (bool, error) {
-	for line, err := range d.Entries(ctx, run, max(next-1, 0)) {
+	for line, err := range d.EntriesTo(ctx, run, max(next-1, 0), next-1) {
 		if err != nil {
 			return false, err
 		}
 		e, err := journal.Decode(line)
-		return err == nil && e.Seq == next-1 && e.Kind == journal.KindRunEnded, err
+		return err == nil && e.Kind == journal.KindRunEnded, err
 	}
 	return false, nil
 }
@@ -349,16 +391,34 @@ type aheadSource interface {
 	Ahead(ctx context.Context, run journal.RunID, refs []journal.Ref) error
 }
 
+// boundedSource is a Source that wants to know where a reader of entries will stop.
+type boundedSource interface {
+	EntriesTo(ctx context.Context, run journal.RunID, from, to int64) iter.Seq2[[]byte, error]
+}
+
+// where is the Source that has the run.
+func where(ctx context.Context, src Source, run journal.RunID) Source {
+	if u, ok := src.(*Union); ok {
+		return u.of(ctx, run)
+	}
+	return src
+}
+
 // aheadOf tells the source which content will be asked for, if it wants to know. That it cannot be
 // read is found when it is asked for.
 func aheadOf(ctx context.Context, src Source, run journal.RunID, refs []journal.Ref) {
-	if u, ok := src.(*Union); ok {
-		src = u.of(ctx, run)
-	}
-	if a, ok := src.(aheadSource); ok {
+	if a, ok := where(ctx, src, run).(aheadSource); ok {
 		_ = a.Ahead(ctx, run, refs)
 	}
 }
 
 // aheadCount is how many pieces are read ahead at once.
 const aheadCount = 64
+
+// entriesTo are the entries from … to.
+func entriesTo(ctx context.Context, src Source, run journal.RunID, from, to int64) iter.Seq2[[]byte, error] {
+	if b, ok := where(ctx, src, run).(boundedSource); ok {
+		return b.EntriesTo(ctx, run, from, to)
+	}
+	return src.Entries(ctx, run, from)
+}

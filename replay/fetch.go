@@ -256,25 +256,3 @@ func (f *fetcher) reader(ctx context.Context) journal.TreeReader {
 		return texts, nil
 	}
 }
-
-// startOf is the body of a run's entry 0.
-func startOf(ctx context.Context, src Source, run journal.RunID) (*journal.RunStarted, error) {
-	for line, err := range src.Entries(ctx, run, 0) {
-		if err != nil {
-			return nil, err
-		}
-		e, err := journal.Decode(line)
-		if err != nil {
-			return nil, err
-		}
-		body, err := journal.DecodeBody(e.Kind, e.Body)
-		if err != nil {
-			return nil, err
-		}
-		if started, ok := body.(*journal.RunStarted); ok && e.Run == run {
-			return started, nil
-		}
-		return nil, fmt.Errorf("entry 0 is %s of run %s", e.Kind, e.Run)
-	}
-	return nil, fmt.Errorf("entries of run %s: %w", run, ErrNotFound)
-}
