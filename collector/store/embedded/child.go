@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	// predecessorLimit is how long an engine whose parent was killed may take to end: longer than its helper lets it.
-	predecessorLimit = 3 * killAfter
+	// predecessorLimit is how long an engine whose parent was killed may take to end: much longer than its helper lets
+	// it, for a machine that is busy.
+	predecessorLimit = time.Minute
 )
 
 // program is what a child runs.

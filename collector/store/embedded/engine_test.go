@@ -97,12 +97,14 @@ func TestCaps(t *testing.T) {
 		"SELECT value FROM system.merge_tree_settings WHERE name = 'number_of_free_entries_in_pool_to_execute_mutation'":        "2",
 		"SELECT value FROM system.merge_tree_settings WHERE name = 'number_of_free_entries_in_pool_to_lower_max_size_of_merge'": "1",
 		"SELECT value FROM system.server_settings WHERE name = 'logger.level'":                                                  "warning",
-		"SELECT getSetting('async_insert')":                   "false",
-		"SELECT getSetting('max_memory_usage')":               "800000000",
-		"SELECT getSetting('max_execution_time')":             "60",
-		"SELECT getSetting('max_threads')":                    "2",
-		"SELECT getSetting('max_insert_threads')":             "1",
-		"SELECT getSetting('max_bytes_before_external_sort')": "300000000",
+		"SELECT value FROM system.server_settings WHERE name = 'logger.size'":                                                   "10M",
+		"SELECT value FROM system.server_settings WHERE name = 'logger.count'":                                                  "3",
+		"SELECT getSetting('async_insert')":                                                                                     "false",
+		"SELECT getSetting('max_memory_usage')":                                                                                 "800000000",
+		"SELECT getSetting('max_execution_time')":                                                                               "60",
+		"SELECT getSetting('max_threads')":                                                                                      "2",
+		"SELECT getSetting('max_insert_threads')":                                                                               "1",
+		"SELECT getSetting('max_bytes_before_external_sort')":                                                                   "300000000",
 	} {
 		// Not by clickhouse-go, which sends a limit of time of its own.
 		status, got := post(t, e.DSN(), query, func(r *http.Request) { r.SetBasicAuth("tacho", password) })
