@@ -14,7 +14,7 @@
 //
 // Spans and log records are read by a cursor over the wire format instead of pdata's object tree.
 // Decision of November 2026: an agent's span of 550 bytes and twelve attributes costs pdata 40
-// allocations and about five times the time of the cursor, which alone is the whole budget
+// allocations and about four times the time of the cursor, which alone is the whole budget
 // of DESIGN.md §11 (three times the spans per CPU second of the OpenTelemetry Collector). What is
 // understood must not differ: FuzzTraces and FuzzLogs compare every field with pdata's reading.
 // The cursor also can reject one span with an id of the wrong length; pdata gives up the request.

@@ -173,10 +173,15 @@ func (s *Scope) describe(r *reader, message []byte) error {
 
 // appendAttr adds the KeyValue at the cursor.
 func (r *reader) appendAttr(to *[]Attr, c *cursor) error {
-	a, err := r.attr(c.message(), 0)
+	message := c.message()
 	if c.err != nil {
 		return c.err
 	}
+	if a, ok := plainAttr(message); ok {
+		*to = append(*to, a)
+		return r.countValue()
+	}
+	a, err := r.attr(message, 0)
 	if err == nil {
 		*to = append(*to, a)
 	}

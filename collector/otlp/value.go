@@ -1,6 +1,9 @@
 package otlp
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // Type says what a [Value] holds.
 type Type uint8
@@ -55,6 +58,46 @@ func (r *reader) countRecord(what string) error {
 		return tooLarge("more than %d %s: send them in several requests", r.limits.Records, what)
 	}
 	return nil
+}
+
+// plainAttr reads a KeyValue that is encoded as nearly all are: a key, and a short string or an int, in
+// either order (pdata writes the value first), nothing else. It is attr without its generality, and makes
+// reading a span about twice as fast.
+//
+//	0a len key   12 len ( 0a len string | 18 varint )
+func plainAttr(m []byte) (a Attr, ok bool) {
+	if len(m) < 6 || m[1] >= 0x80 || len(m) < int(m[1])+4 {
+		return a, false
+	}
+	end := 2 + int(m[1])
+	first, second := m[2:end], m[end+2:]
+	if m[end+1] >= 0x80 || int(m[end+1]) != len(second) {
+		return a, false
+	}
+	switch {
+	case m[0] == 0x0a && m[end] == 0x12:
+	case m[0] == 0x12 && m[end] == 0x0a:
+		first, second = second, first
+	default:
+		return a, false
+	}
+	a.Key = view(first)
+	return a, plainValue(&a.Value, second)
+}
+
+func plainValue(v *Value, m []byte) bool {
+	switch {
+	case len(m) < 2:
+		return false
+	case m[0] == 0x0a && m[1] < 0x80 && int(m[1]) == len(m)-2:
+		v.Type, v.Text = String, view(m[2:])
+		return true
+	case m[0] == 0x18:
+		n, width := binary.Uvarint(m[1:])
+		v.Type, v.Bits = Int, n
+		return width == len(m)-1
+	}
+	return false
 }
 
 func (r *reader) attr(message []byte, depth int) (Attr, error) {
