@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -59,7 +60,7 @@ func (w *Worker) page(ctx context.Context, page []tables.Intent) error {
 		}
 		batch.Intent(row)
 	}
-	w.unsent = batch
+	w.unsent, w.check = batch, traces(page)
 	w.mu.Lock()
 	w.stats.Wordless += sum.Wordless
 	w.stats.Refused += sum.Refused
@@ -68,20 +69,37 @@ func (w *Worker) page(ctx context.Context, page []tables.Intent) error {
 	return w.send(ctx)
 }
 
-// send inserts the rows in hand. They are kept until that succeeds, since vectors may have cost money.
+// send inserts the rows in hand. They are kept until that succeeds, since vectors may have cost money. Then it sees
+// to it that none stays of a family that was erased while its texts were embedded.
 func (w *Worker) send(ctx context.Context) error {
-	if w.unsent == nil {
-		return nil
+	if w.unsent != nil {
+		if err := w.config.Store.Insert(ctx, w.unsent); err != nil {
+			return fmt.Errorf("store vectors of intents: %w", err)
+		}
+		w.mu.Lock()
+		w.stats.Written += int64(w.unsent.Rows())
+		w.mu.Unlock()
+		w.unsent = nil
 	}
-	err := w.config.Store.Insert(ctx, w.unsent)
-	if err != nil {
-		return fmt.Errorf("store vectors of intents: %w", err)
+	if len(w.check) > 0 {
+		if err := w.config.Store.ForgetIntents(ctx, w.check); err != nil {
+			return err
+		}
+		w.check = nil
 	}
-	w.mu.Lock()
-	w.stats.Written += int64(w.unsent.Rows())
-	w.mu.Unlock()
-	w.unsent = nil
 	return nil
+}
+
+// traces are those of a page, each once.
+func traces(page []tables.Intent) (all [][16]byte) {
+	known := map[[16]byte]bool{}
+	for _, row := range page {
+		if !known[row.TraceID] {
+			known[row.TraceID] = true
+			all = append(all, row.TraceID)
+		}
+	}
+	return all
 }
 
 // unique are the texts of a page, each once, and which of them each row has.
@@ -166,24 +184,17 @@ func (w *Worker) learnGoals(ctx context.Context, page []tables.Intent) error {
 	if len(w.goals) > maxGoals {
 		clear(w.goals)
 	}
-	var traces [][16]byte
-	asked := map[[16]byte]bool{}
-	for _, row := range page {
-		if w.goals[row.TraceID] == nil && !asked[row.TraceID] {
-			asked[row.TraceID] = true
-			traces = append(traces, row.TraceID)
-		}
-	}
-	if len(traces) == 0 {
+	unknown := slices.DeleteFunc(traces(page), func(t [16]byte) bool { return w.goals[t] != nil })
+	if len(unknown) == 0 {
 		return nil
 	}
-	found, err := w.config.Store.Goals(ctx, traces)
+	found, err := w.config.Store.Goals(ctx, unknown)
 	if err != nil {
 		return err
 	}
 	var known [][16]byte
 	var texts []string
-	for _, trace := range traces {
+	for _, trace := range unknown {
 		if text := found[trace]; text != "" {
 			known, texts = append(known, trace), append(texts, text)
 		}

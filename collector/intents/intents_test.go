@@ -46,7 +46,7 @@ func project(t testing.TB) (*store.Store, table) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.Path = "/tacho_intents"
+	u.Path, u.RawQuery = "/tacho_intents", "dial_timeout="+patience.String()
 	name := uuid.NewString()
 	s, err := store.Open(t.Context(), u.String(), store.Options{Project: name})
 	if err != nil {
@@ -399,6 +399,22 @@ func TestUnclearAnswers(t *testing.T) {
 	}
 }
 
+// TestErasedMeanwhile erases a trace between the reading of its intents and the writing of their rows.
+func TestErasedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s, conn := project(t)
+	insert(t, s, time.Now(), span(1, 1, "a secret", ""), span(2, 1, "a b", ""))
+	erasing := &watched{Store: s, before: func() {
+		if err := s.DeleteFamily(context.Background(), [16]byte{15: 1}); err != nil {
+			t.Error(err)
+		}
+	}}
+	drain(t, start(t, intents.Config{Store: erasing, Embedder: newWords("a")}))
+	if diff := cmp.Diff([]string{"2.1 words-1 a b 1 -1"}, rows(t, conn)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestTwoWorkers has two on one database.
 func TestTwoWorkers(t *testing.T) {
 	t.Parallel()
@@ -508,6 +524,7 @@ type watched struct {
 	backlogs  chan struct{}
 	unclear   bool // inserts that fail have been done
 	failAfter int  // inserts; 0: never
+	before    func()
 
 	mu      sync.Mutex
 	away    error
@@ -537,6 +554,9 @@ func (w *watched) Insert(ctx context.Context, b *store.Batch) error {
 		away = errors.New("the connection broke")
 	}
 	w.mu.Unlock()
+	if w.before != nil {
+		w.before()
+	}
 	if away == nil || w.unclear {
 		if err := w.Store.Insert(ctx, b); err != nil {
 			return err

@@ -30,6 +30,7 @@ type Store interface {
 	IntentSpans(ctx context.Context, of store.IntentSegment, e store.Embedding, afterTrace [16]byte, afterSpan uint64, limit int) ([]tables.Intent, error)
 	Goals(ctx context.Context, traces [][16]byte) (map[[16]byte]string, error)
 	Insert(ctx context.Context, b *store.Batch) error
+	ForgetIntents(ctx context.Context, traces [][16]byte) error
 }
 
 // Config of a Worker. Zero values mean the defaults given.
@@ -93,7 +94,8 @@ type Worker struct {
 	seen    time.Time // when the last good pass asked
 	sweepAt time.Time
 	done    map[[16]byte]time.Time // segments that are finished, and when they were received
-	unsent  *store.Batch           // rows whose insert failed
+	unsent  *store.Batch           // rows that are not stored yet
+	check   [][16]byte             // traces with new rows, which may have been erased meanwhile
 	goals   map[[16]byte][]float32 // vectors of runs' goals
 
 	mu    sync.Mutex

@@ -110,6 +110,30 @@ func (s *Store) IntentSpans(ctx context.Context, of IntentSegment, e Embedding, 
 	return found, nil
 }
 
+// ForgetIntents deletes the intents of those of the traces that have no span any more. Whoever adds intents calls it
+// afterwards: a family may have been erased since the spans were read. If the spans are still there, so is
+// DeleteFamily's turn to delete intents, which comes after theirs.
+func (s *Store) ForgetIntents(ctx context.Context, traces [][16]byte) error {
+	for some := range slices.Chunk(traces, maxNames) {
+		found, err := list(with(ctx, "project", s.project, "traces", uuidsParameter(some)), s,
+			"SELECT DISTINCT trace_id FROM spans WHERE project = {project:String} AND trace_id IN ({traces:Array(UUID)})",
+			func(r driver.Rows) (id uuid.UUID, err error) { return id, r.Scan(&id) })
+		if err != nil {
+			return fmt.Errorf("look for erased traces: %w", err)
+		}
+		gone := slices.DeleteFunc(slices.Clone(some), func(t [16]byte) bool { return slices.Contains(found, uuid.UUID(t)) })
+		if len(gone) == 0 {
+			continue
+		}
+		err = s.conn.Exec(with(ctx, "project", s.project, "traces", uuidsParameter(gone)),
+			"ALTER TABLE intents DELETE WHERE project = {project:String} AND trace_id IN ({traces:Array(UUID)}) SETTINGS mutations_sync = 2")
+		if err != nil {
+			return fmt.Errorf("delete intents of erased traces: %w", err)
+		}
+	}
+	return nil
+}
+
 // Goals are what people asked for in some traces, at most maxGoal bytes of each: of our runs what their journals say, of other
 // people's traces the first text of a user in the messages of the oldest span that has messages. Traces without
 // are not in the answer: they have none, none has come yet, or it was erased.
