@@ -178,7 +178,13 @@ func (d *Database) Chunk(ctx context.Context, run journal.RunID, chunk journal.H
 
 // Checkpoint is the newest cached state at or before seq. Its chunks are read with it.
 func (d *Database) Checkpoint(ctx context.Context, run journal.RunID, seq int64) (Checkpoint, error) {
+	family := make(chan struct{})
+	go func() { // the chunks will need it; should it fail, they ask again
+		defer close(family)
+		_, _, _ = d.store.Family(ctx, run)
+	}()
 	at, text, err := d.store.Checkpoint(ctx, run, seq)
+	<-family
 	if err != nil {
 		return Checkpoint{}, translated(err)
 	}

@@ -22,16 +22,25 @@ func At(ctx context.Context, src Source, run journal.RunID, seq int64) (*journal
 	return s, nil
 }
 
+// baseTries is how many checkpoints are tried before everything is folded.
+const baseTries = 4
+
 // base is a state of the run at or before seq, from the cache if that can be used.
 func base(ctx context.Context, src Source, run journal.RunID, seq int64) (*journal.State, error) {
-	cp, err := src.Checkpoint(ctx, run, seq)
-	if err == nil {
+	before := seq
+	for range baseTries {
+		cp, err := src.Checkpoint(ctx, run, before)
+		if errors.Is(err, ErrNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
 		s, err := journal.LoadCheckpoint(cp.Record, func(name journal.Hash) ([]byte, error) { return src.Chunk(ctx, run, name) })
 		if err == nil && s.Run == run && s.Next-1 <= seq {
 			return s, nil
 		}
-	} else if !errors.Is(err, ErrNotFound) {
-		return nil, err
+		before = cp.Seq - 1
 	}
 	return Beginning(ctx, src, run)
 }

@@ -108,6 +108,10 @@ func (f *follower) begin() error {
 	}
 	f.check.claim = at.next
 	f.shipped, f.heads, f.saved = at, at.heads, at.checkpoint
+	if at.ended && at.next == f.journal.Len() { // nothing is to come, so what was named before need not be known
+		f.next, f.tip, f.when = at.next, tip, when
+		return nil
+	}
 	f.goTo(at.next, tip, when)
 	f.namer.startChunks(f.working, f.saved)
 	return nil
