@@ -35,6 +35,10 @@ type helper struct {
 
 // startHelper starts a zygote, hands it the layout and waits until it has rehearsed a call. On error nothing is left.
 func startHelper(ctx context.Context, c Config, l layout, fds []int) (*helper, error) {
+	if isHelper() {
+		// Without this, a program that forgot RunIfHelper would start itself again without end.
+		return nil, errors.New("start helper: this process is one already: its main, or the TestMain of its tests, must call RunIfHelper first")
+	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, refuse(featureProtocol, "make socket pair", err)
