@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tachograph/collector/store"
 	"tachograph/runner"
 	"tachograph/web/owner"
 	"tachograph/web/status"
@@ -100,11 +101,14 @@ type addresses struct {
 	HTTP     string `json:"http"`
 	OTLPGRPC string `json:"otlp_grpc"`
 	OTLPHTTP string `json:"otlp_http"`
-	Taken    int    `json:"taken_up"`
+	// ClickHouse is its DSN for --clickhouse on this machine, password and all; of the embedded one, that of the user who
+	// only reads.
+	ClickHouse string `json:"clickhouse"`
+	Taken      int    `json:"taken_up"`
 }
 
 func (c *cli) welcome(s *station, f *front, taken int) {
-	a := addresses{"http://" + f.address, s.grpcAddr, "http://" + s.httpAddr, taken}
+	a := addresses{"http://" + f.address, s.grpcAddr, "http://" + s.httpAddr, s.readerDSN(), taken}
 	if c.json {
 		if err := c.printJSON(a); err != nil {
 			c.log().Warn("print addresses", "error", err)
@@ -114,6 +118,7 @@ func (c *cli) welcome(s *station, f *front, taken int) {
 	c.say("tacho is up on %s.", c.data)
 	c.say("  OTLP/gRPC   %s", a.OTLPGRPC)
 	c.say("  OTLP/HTTP   %s      for agents of others: OTEL_EXPORTER_OTLP_ENDPOINT=%s", a.OTLPHTTP, a.OTLPHTTP)
+	c.say("  ClickHouse  %s      `tacho up --json` prints it with its password", store.Redacted(a.ClickHouse))
 	c.say("  health      %s/readyz, %s/metrics", a.HTTP, a.HTTP)
 	if taken > 0 {
 		c.say("%s had not ended and goes on: `tacho ls --status running`.", count(int64(taken), "run"))

@@ -14,8 +14,11 @@ import (
 	"google.golang.org/grpc"
 
 	"tachograph/collector"
+	"tachograph/collector/intents"
 	"tachograph/collector/store"
 	"tachograph/collector/store/embedded"
+	"tachograph/inference"
+	"tachograph/inference/embed"
 )
 
 // station takes telemetry in and keeps it: a ClickHouse, the collector in front of it, and the ports that
@@ -25,6 +28,7 @@ type station struct {
 	dsn       string
 	store     *store.Store
 	collector *collector.Collector
+	intents   *intents.Worker
 
 	grpc     *grpc.Server
 	http     *http.Server
@@ -42,10 +46,17 @@ func (c *cli) openStation(ctx context.Context) (s *station, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
+	embedder, err := c.openEmbedder()
+	if err != nil {
+		return s, usage(err)
+	}
 	if err := s.openStore(ctx, c); err != nil {
 		return s, err
 	}
-	s.collector, err = collector.Open(ctx, collector.Config{Store: s.store, SpoolDir: filepath.Join(c.data, "spool"), Project: c.project, Log: s.log})
+	if s.intents, err = intents.Open(ctx, intents.Config{Store: s.store, Embedder: embedder, Log: s.log}); err != nil {
+		return s, err
+	}
+	s.collector, err = collector.Open(ctx, collector.Config{Store: waking{s.store, s.intents}, SpoolDir: filepath.Join(c.data, "spool"), Project: c.project, Log: s.log})
 	if err != nil {
 		return s, err
 	}
@@ -65,6 +76,37 @@ func (s *station) openStore(ctx context.Context, c *cli) error {
 	}
 	s.store, err = store.Open(ctx, s.dsn, store.Options{Log: s.log, Project: c.project})
 	return err
+}
+
+// openEmbedder makes vectors of intents: the built-in ones, or those of an OpenAI-compatible server.
+func (c *cli) openEmbedder() (intents.Embedder, error) {
+	model := c.env("TACHO_EMBEDDER")
+	if model == "" {
+		return embed.Hashed{}, nil
+	}
+	return inference.OpenEmbeddings(model, 0, inference.Config{Env: c.env, Log: c.log()})
+}
+
+// waking stores rows and tells who makes vectors of them that there are some.
+type waking struct {
+	*store.Store
+	intents *intents.Worker
+}
+
+func (w waking) Insert(ctx context.Context, b *store.Batch) error {
+	err := w.Store.Insert(ctx, b)
+	if err == nil {
+		w.intents.Wake()
+	}
+	return err
+}
+
+// readerDSN is what others on this machine read with.
+func (s *station) readerDSN() string {
+	if s.engine != nil {
+		return s.engine.ReaderDSN()
+	}
+	return s.dsn
 }
 
 // serve listens on both ports before it answers on either.
@@ -132,6 +174,9 @@ func (s *station) Close() error {
 			s.log.Warn("telemetry waits in the spool for the next start", "error", err)
 		}
 		failed = append(failed, s.collector.Close())
+	}
+	if s.intents != nil {
+		failed = append(failed, s.intents.Close())
 	}
 	if s.store != nil {
 		failed = append(failed, s.store.Close())

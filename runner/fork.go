@@ -85,8 +85,11 @@ func (x *execution) writeFork(ctx context.Context, at *journal.State, policy, ti
 	if err := x.files.make(gate.ToolUser()); err != nil {
 		return err
 	}
-	if _, err := workspace.Materialise(ctx, x.run.Objects(), at.Root, x.files.tree(), x.treeOptions(nil)); err != nil {
-		return fmt.Errorf("restore the workspace: %w", err)
+	if err := x.openTree(ctx, at); err != nil {
+		return err
+	}
+	if err := x.tree.Sync(ctx); err != nil {
+		return fmt.Errorf("write the index of the working tree: %w", err)
 	}
 	limits, err := x.spec.limits()
 	if err != nil {

@@ -176,22 +176,28 @@ func (x *execution) recover(ctx context.Context, s *journal.State) error {
 	if err := x.files.make(gate.ToolUser()); err != nil {
 		return err
 	}
+	if err := x.openTree(ctx, s); err != nil {
+		return err
+	}
+	_, err := x.run.Append(ctx, x.lost(s)...)
+	return err
+}
+
+// openTree brings the run's working tree, made if it is not there, to the root of the state.
+func (x *execution) openTree(ctx context.Context, s *journal.State) error {
 	o := x.treeOptions(nil)
 	// The rules with which the family began govern, not those that an agent may have written since.
 	var err error
 	if o.Ignore, err = workspace.IgnoreText(ctx, x.run.Objects(), s.Base); err != nil {
 		return fmt.Errorf("read what the tree leaves out: %w", err)
 	}
-	tree, err := workspace.Open(ctx, x.files.tree(), x.run.Objects(), s.Root, o)
-	if err != nil {
+	if x.tree, err = workspace.Open(ctx, x.files.tree(), x.run.Objects(), s.Root, o); err != nil {
 		return fmt.Errorf("open the working tree: %w", err)
 	}
-	x.tree = tree
-	if _, err := tree.Restore(ctx, s.Root, nil); err != nil {
+	if _, err := x.tree.Restore(ctx, s.Root, nil); err != nil {
 		return fmt.Errorf("bring the working tree to root %s: %w", s.Root.Short(), err)
 	}
-	_, err = x.run.Append(ctx, x.lost(s)...)
-	return err
+	return nil
 }
 
 // lost drafts what the state shows to be unfinished.

@@ -130,7 +130,7 @@ func parse(dsn string) (*clickhouse.Options, error) {
 	options.MaxOpenConns, options.MaxIdleConns = 8, 4
 	options.ReadTimeout = 5 * time.Minute
 	if options.DialTimeout == 0 {
-		options.DialTimeout = 5 * time.Second
+		options.DialTimeout = 30 * time.Second // a busy machine answers late, and that is no failure
 	}
 	return options, nil
 }
