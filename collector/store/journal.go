@@ -85,16 +85,15 @@ func (s *Store) EntriesTo(ctx context.Context, run journal.RunID, from, to int64
 // lines are the entries from … to.
 func (s *Store) lines(ctx context.Context, run journal.RunID, from, to int64) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		var newest int64
-		err := s.conn.QueryRow(s.of(ctx, run), question("newest")).Scan(&newest)
-		if errors.Is(err, sql.ErrNoRows) {
-			err = fmt.Errorf("run %s: %w", run, ErrNotFound)
+		none, err := s.streamLines(ctx, run, from, to, yield)
+		if err == nil && none { // is it that there is no such run?
+			var newest int64
+			err = s.conn.QueryRow(s.of(ctx, run), question("newest")).Scan(&newest)
+			if errors.Is(err, sql.ErrNoRows) {
+				err = ErrNotFound
+			}
 		}
 		if err != nil {
-			yield(nil, fmt.Errorf("read entries: %w", err))
-			return
-		}
-		if err := s.streamLines(ctx, run, from, min(to, newest), yield); err != nil {
 			yield(nil, fmt.Errorf("read entries of run %s: %w", run, err))
 		}
 	}
@@ -109,12 +108,12 @@ type rivals struct {
 
 // streamLines reads the entries in order. That a worker went on after it had lost its lease shows where two entries
 // stand at one seq, and only then it is looked up which of them count: from there on.
-func (s *Store) streamLines(ctx context.Context, run journal.RunID, from, to int64, yield func([]byte, error) bool) error {
+func (s *Store) streamLines(ctx context.Context, run journal.RunID, from, to int64, yield func([]byte, error) bool) (none bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	rows, err := s.conn.Query(s.of(ctx, run, "from", fmt.Sprint(from), "to", fmt.Sprint(to)), question("entries"))
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer rows.Close()
 	next := max(from, 0)
@@ -144,21 +143,21 @@ func (s *Store) streamLines(ctx context.Context, run journal.RunID, from, to int
 		var own string
 		var line []byte
 		if err := rows.Scan(&seq, &own, &line); err != nil {
-			return err
+			return false, err
 		}
 		if seq != held.seq && held.seq >= 0 {
 			if more, err := give(held); !more || err != nil {
-				return err
+				return false, err
 			}
 			held = rivals{}
 		}
 		held.seq, held.hashes, held.lines = seq, append(held.hashes, hash(own)), append(held.lines, line)
 	}
 	if err := rows.Err(); err != nil || held.seq < 0 {
-		return err
+		return err == nil, err
 	}
 	_, err = give(held)
-	return err
+	return false, err
 }
 
 // progress is how far a run has come here.
