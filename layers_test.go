@@ -19,7 +19,7 @@ const module = "tachograph"
 var layers = map[string][]string{
 	"":                {"*"}, // main wires everything
 	"schemas":         {},
-	"collector":       {"collector/store"},
+	"collector":       {"collector", "collector/store"},
 	"collector/store": {"collector/store"},
 	// Its kill test drives the store; for the package itself that would be a cycle.
 	"collector/store/exact": {"collector/store"},
