@@ -73,6 +73,7 @@ func (c *cli) command() *cobra.Command {
 	flags.StringVar(&c.data, "data", orDefault(c.env("TACHO_DATA"), defaultData(c.env)), "data directory (TACHO_DATA)")
 	flags.StringVar(&c.prices, "prices", c.env("TACHO_PRICES"), "list of models' prices, for specs without; read by the process that runs the agents (TACHO_PRICES)")
 	flags.StringVar(&c.clickhouse, "clickhouse", c.env("TACHO_CLICKHOUSE"), "a ClickHouse, as clickhouse://USER:PASSWORD@HOST:9000/tacho: runs are found there too (TACHO_CLICKHOUSE)")
+	flags.Lookup("clickhouse").DefValue = "" // help must not show a password of the environment
 	flags.StringVar(&c.project, "project", orDefault(c.env("TACHO_PROJECT"), "default"), "whose runs are written to ClickHouse and read from it (TACHO_PROJECT)")
 	flags.StringVar(&c.shipTo, "ship", c.env("TACHO_SHIP"), "OTLP `ENDPOINT` that journals are shipped to, as grpc://HOST:4317 (TACHO_SHIP)")
 	flags.BoolVar(&c.json, "json", c.env("TACHO_JSON") != "", "write JSON for programs (TACHO_JSON)")
