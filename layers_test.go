@@ -28,6 +28,7 @@ var layers = map[string][]string{
 	"runner/tools":     {"runner/sandbox"},
 	"runner/gate":      {"runner/gate", "runner/state", "runner/workspace", "runner/sandbox", "runner/tools"},
 	"runner/spans":     {},
+	"runner/ship":      {"runner/state"},
 	"replay":           {"replay", "runner", "runner/state", "runner/workspace", "collector/store"},
 	"inference":        {"inference"},
 	"web":              {"web", "replay", "runner", "collector/store"},

@@ -29,11 +29,12 @@ const (
 	maxError  = 64 << 10
 )
 
-// client is one model of an OpenAI-compatible API. It never changes after newClient.
+// client is one model at one path of an OpenAI-compatible API. It never changes after it was made.
 type client struct {
 	vendor vendor
 	model  string // as the API knows it
 	url    string
+	accept string // media types that an answer may have
 	key    secret
 	http   *http.Client
 	idle   time.Duration
@@ -44,8 +45,18 @@ type client struct {
 	log    *slog.Logger
 }
 
-func newClient(v vendor, model string, c Config) (*client, error) {
-	url, key, err := v.endpoint(c.Env)
+// newChat makes the client that is a [Provider].
+func newChat(v vendor, model string, c Config) (*client, error) {
+	made, err := newClient(v, model, c, "chat", "completions")
+	if err == nil {
+		made.accept = "text/event-stream, " + made.accept
+	}
+	return made, err
+}
+
+// newClient makes the client of one path of the API.
+func newClient(v vendor, model string, c Config, path ...string) (*client, error) {
+	url, key, err := v.endpoint(c.Env, path...)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +67,7 @@ func newClient(v vendor, model string, c Config) (*client, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return &client{
-		vendor: v, model: v.spelling(model), url: url, key: key, http: h,
+		vendor: v, model: v.spelling(model), url: url, accept: "application/json", key: key, http: h,
 		idle: c.Idle, retry: c.Retry, limit: c.Answer, clock: c.Clock, jitter: c.Jitter, log: c.Log,
 	}, nil
 }
@@ -82,29 +93,47 @@ func (c *client) Ask(ctx context.Context, f chat.Frame, messages []chat.Message,
 		return chat.Answer{}, fmt.Errorf("ask %s: the frame's position %d is not within its %d bytes", c.Name(), f.At, len(f.Bytes))
 	}
 	request := f.Request(messages)
-	for try := 1; ; try++ {
-		answer, err := c.ask(ctx, request, len(messages), watch)
+	var answer chat.Answer
+	tries, err := c.insist(ctx, func() *APIError {
+		return c.post(ctx, request, func(ctx context.Context, resp *http.Response, guard *silence) (fail *APIError) {
+			answer, fail = c.read(ctx, resp, guard, len(messages), watch)
+			answer.Trace = traceID(resp.Header)
+			return fail
+		})
+	})
+	if err != nil {
+		return chat.Answer{}, err
+	}
+	answer.Tries = tries
+	return answer, nil
+}
+
+// insist calls try until it succeeds, fails in a way that lasts, or has had its tries, and says how
+// often it did.
+func (c *client) insist(ctx context.Context, try func() *APIError) (int, error) {
+	for n := 1; ; n++ {
+		err := try()
 		if ctx.Err() != nil && err != nil {
-			return chat.Answer{}, fmt.Errorf("ask %s: %w", c.Name(), ctx.Err())
+			return n, fmt.Errorf("ask %s: %w", c.Name(), ctx.Err())
 		}
 		if err == nil {
-			answer.Tries = try
-			return answer, nil
+			return n, nil
 		}
-		err.Model, err.Tries = c.Name(), try
-		if !err.Retryable || try >= c.retry.Tries {
-			return chat.Answer{}, err
+		err.Model, err.Tries = c.Name(), n
+		if !err.Retryable || n >= c.retry.Tries {
+			return n, err
 		}
-		d := c.retry.wait(try, err.RetryAfter, c.jitter())
-		c.log.WarnContext(ctx, "model is asked again", "model", c.Name(), "try", try+1, "of", c.retry.Tries, "wait", d, "cause", err)
+		d := c.retry.wait(n, err.RetryAfter, c.jitter())
+		c.log.WarnContext(ctx, "model is asked again", "model", c.Name(), "try", n+1, "of", c.retry.Tries, "wait", d, "cause", err)
 		if err := wait(ctx, c.clock, d); err != nil {
-			return chat.Answer{}, fmt.Errorf("ask %s: %w", c.Name(), err)
+			return n, fmt.Errorf("ask %s: %w", c.Name(), err)
 		}
 	}
 }
 
-// ask sends one request and reads its answer. It keeps the silence bounded, from the first byte on.
-func (c *client) ask(ctx context.Context, request []byte, messages int, watch func(chat.Delta)) (chat.Answer, *APIError) {
+// post sends one request and has read take its answer. It keeps the silence bounded, from the first
+// byte on.
+func (c *client) post(ctx context.Context, request []byte, read func(context.Context, *http.Response, *silence) *APIError) *APIError {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	guard := &silence{clock: c.clock, limit: c.idle, end: func() { cancel(errIdle) }}
@@ -113,17 +142,14 @@ func (c *client) ask(ctx context.Context, request []byte, messages int, watch fu
 
 	resp, err := c.send(ctx, request)
 	if err != nil {
-		return chat.Answer{}, c.transportError(ctx, 0, err)
+		return c.transportError(ctx, 0, err)
 	}
 	defer resp.Body.Close()
-	trace := traceID(resp.Header)
-	answer, fail := c.read(ctx, resp, guard, messages, watch)
+	fail := read(ctx, resp, guard)
 	if fail != nil {
-		fail.Trace = trace
-		return chat.Answer{}, fail
+		fail.Trace = traceID(resp.Header)
 	}
-	answer.Trace = trace
-	return answer, nil
+	return fail
 }
 
 func (c *client) send(ctx context.Context, request []byte) (*http.Response, error) {
@@ -132,7 +158,7 @@ func (c *client) send(ctx context.Context, request []byte) (*http.Response, erro
 		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", "text/event-stream, application/json")
+	req.Header.Set("Accept", c.accept)
 	// Compressed streams arrive in blocks, not when they are said. Naming it also keeps the
 	// transport from asking for gzip by itself.
 	req.Header.Set("Accept-Encoding", "identity")

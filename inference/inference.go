@@ -1,4 +1,5 @@
-// Package inference asks models: those of OpenAI-compatible servers, and scripts.
+// Package inference asks models: those of OpenAI-compatible servers, and scripts. It knows what they
+// cost ([Prices]), and turns texts into vectors ([Embeddings]; package embed without a model).
 //
 // [Open] finds a model by its name, `provider/name`:
 //
@@ -166,7 +167,7 @@ func open(model string, c Config) (Provider, error) {
 		if err != nil {
 			return nil, err
 		}
-		return newClient(v, model, c)
+		return newChat(v, model, c)
 	}
 	if name == "" {
 		return nil, fmt.Errorf("no name after %q", provider+"/")
@@ -176,7 +177,7 @@ func open(model string, c Config) (Provider, error) {
 	}
 	for _, v := range vendors() {
 		if v.name == provider {
-			return newClient(v, name, c)
+			return newChat(v, name, c)
 		}
 	}
 	return nil, fmt.Errorf("unknown provider %q: known are %s", provider, knownProviders())

@@ -106,11 +106,11 @@ func lookUp(model string, env func(string) string) (vendor, error) {
 		strings.Join(general.keyVars, " or "), general.baseVar)
 }
 
-// endpoint returns the address of a vendor's chat completions and the key to use there.
+// endpoint returns the address of a path of a vendor's API and the key to use there.
 //
 // A key may be missing only where the base URL was set to an http:// address: that is a server of
 // one's own, and many of those have none.
-func (v *vendor) endpoint(env func(string) string) (string, secret, error) {
+func (v *vendor) endpoint(env func(string) string, path ...string) (string, secret, error) {
 	base := strings.TrimSpace(env(v.baseVar))
 	own := base != ""
 	if !own {
@@ -131,7 +131,7 @@ func (v *vendor) endpoint(env func(string) string) (string, secret, error) {
 	key := v.key(env)
 	if key.none() {
 		if own && u.Scheme == "http" {
-			return u.JoinPath("chat", "completions").String(), key, nil
+			return u.JoinPath(path...).String(), key, nil
 		}
 		return "", secret{}, fmt.Errorf("no key for %s: set %s", v.name, strings.Join(v.keyVars, " or "))
 	}
@@ -139,7 +139,7 @@ func (v *vendor) endpoint(env func(string) string) (string, secret, error) {
 		return "", secret{}, fmt.Errorf("the key of %s holds white space or characters that no key has: check %s",
 			v.name, strings.Join(v.keyVars, " or "))
 	}
-	return u.JoinPath("chat", "completions").String(), key, nil
+	return u.JoinPath(path...).String(), key, nil
 }
 
 // thinkingWords lists what a vendor understands, for an error message.

@@ -52,6 +52,15 @@
 // A file that is missing, damaged, or of another journal (the hash differs) means that nothing was
 // sent. It is replaced by rename and not synced: to lose it costs sending spans again.
 //
+// # Open spans
+//
+// A span is sent when it has ended. Until then log records show it (schemas/attr: tacho.span.start
+// when it is first seen, tacho.span.alive every ten seconds). They are hints: sent once, from
+// memory, by a goroutine that nobody waits for, and dropped where they are not taken; no cursor
+// knows of them. A new process says again what is open. Nothing says that a span has ended but the
+// span itself, so readers drop what is shown as open once it is there, and doubt what has not been alive
+// for some heartbeats.
+//
 // # Limits
 //
 // The SDK's limits are off. A value of content is cut at 192 KiB, the texts of an event at 512 bytes, a list at 256
@@ -62,8 +71,9 @@
 //
 // # Environment
 //
-// environment.go lists the variables. If none of them asks for traces, an Exporter does nothing.
+// environment.go and endpoint.go list the variables. If none of them asks for traces, an Exporter does nothing.
 //
 // Read first: projector.go, then agent.go, turn.go and call.go (what each entry does to the open
-// spans and what a closed one says), follower.go (reading, sending, the cursor). sdk.go is where the SDK comes in.
+// spans and what a closed one says), follower.go (reading, sending, the cursor), open.go (open spans).
+// sdk.go is where the SDK comes in.
 package spans

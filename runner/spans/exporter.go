@@ -2,6 +2,7 @@ package spans
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -39,6 +40,8 @@ type Config struct {
 	Console  io.Writer // where OTEL_TRACES_EXPORTER=console writes; nil: os.Stdout
 	// After tells when a back-off is over; nil: time.After.
 	After func(time.Duration) <-chan time.Time
+	// Beats says when the open spans are shown to be open still; nil: every ten seconds.
+	Beats <-chan time.Time
 }
 
 // Exporter follows runs and sends their spans. Its methods may be called concurrently. One Exporter
@@ -48,6 +51,7 @@ type Exporter struct {
 	settings settings
 	resource *resource.Resource
 	out      sdktrace.SpanExporter // nil: disabled
+	hints    *hints                // nil: open spans are not shown
 	turn     chan struct{}         // capacity 1: held while out is used, which is not for concurrent use
 
 	following context.Context // ends when Close begins
@@ -101,9 +105,19 @@ func (e *Exporter) open(ctx context.Context) error {
 		return err
 	}
 	if e.out == nil {
-		e.out, err = env.open(ctx, e.settings, e.cfg.Console)
+		if e.out, err = env.openTraces(ctx, e.settings.exporter, e.cfg.Console); err != nil {
+			return err
+		}
 	}
-	return err
+	if !e.settings.hints {
+		return nil
+	}
+	out, err := env.openLogs(ctx)
+	if err != nil {
+		return err
+	}
+	e.hints = newHints(out, e.resource, e.cfg.Beats, e.cfg.Log)
+	return nil
 }
 
 // Enabled says whether spans are sent at all.
@@ -158,8 +172,12 @@ func (e *Exporter) Close(ctx context.Context) error {
 	if e.out == nil {
 		return nil
 	}
-	if err := e.out.Shutdown(context.WithoutCancel(ctx)); err != nil {
-		return fmt.Errorf("close span exporter: %w", err)
+	var hinted error
+	if e.hints != nil {
+		hinted = e.hints.close(context.WithoutCancel(ctx))
 	}
-	return nil
+	if err := e.out.Shutdown(context.WithoutCancel(ctx)); err != nil {
+		return errors.Join(fmt.Errorf("close span exporter: %w", err), hinted)
+	}
+	return hinted
 }

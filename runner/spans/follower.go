@@ -46,6 +46,9 @@ func newFollower(e *Exporter, run Source) *follower {
 // keeps what was not sent.
 func (f *follower) main() {
 	err := f.follow()
+	if f.hints != nil {
+		f.hints.forget(f.run.ID())
+	}
 	switch {
 	case f.closing() && (err != nil || len(f.batch) > 0):
 		f.log.Info("spans are left to be sent by the next process", "entry", f.next, "cause", err)
@@ -76,6 +79,7 @@ func (f *follower) follow() error {
 		if err := f.readOn(); err != nil {
 			return err
 		}
+		f.showOpen()
 		if err := f.flush(); err != nil {
 			return err
 		}
@@ -87,8 +91,17 @@ func (f *follower) follow() error {
 			return err
 		}
 		if more && !f.ended {
+			f.showOpen()
 			f.linger()
 		}
+	}
+}
+
+// showOpen shows what is open now. Nothing is shown while entries of the past are read, nor of a
+// span that ends before f looks again.
+func (f *follower) showOpen() {
+	if f.hints != nil {
+		f.hints.see(f.run.ID(), f.projector.open())
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	collectlogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	collect "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -28,6 +29,7 @@ import (
 // came again with other bytes.
 type receiver struct {
 	collect.UnimplementedTraceServiceServer
+	hints hintReceiver
 
 	mu       sync.Mutex
 	spans    map[string]*trace.Span // by trace and span id
@@ -45,7 +47,7 @@ type receiver struct {
 }
 
 func newReceiver() *receiver {
-	return &receiver{spans: map[string]*trace.Span{}, changed: make(chan struct{})}
+	return &receiver{spans: map[string]*trace.Span{}, changed: make(chan struct{}), hints: hintReceiver{changed: make(chan struct{})}}
 }
 
 // serveHTTP starts the receiver and returns its address.
@@ -65,6 +67,10 @@ func (r *receiver) handle(w http.ResponseWriter, req *http.Request) {
 			return
 		}
 		body = unzipped
+	}
+	if req.URL.Path == "/v1/logs" {
+		r.hints.handle(w, req, body)
+		return
 	}
 	raw, err := io.ReadAll(body)
 	var export collect.ExportTraceServiceRequest
@@ -156,6 +162,7 @@ func (r *receiver) serveGRPC(t testing.TB) string {
 	}
 	server := grpc.NewServer()
 	collect.RegisterTraceServiceServer(server, r)
+	collectlogs.RegisterLogsServiceServer(server, &r.hints)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	t.Cleanup(func() {

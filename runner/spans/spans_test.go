@@ -70,9 +70,9 @@ func vars(pairs ...string) func(string) string {
 	}
 }
 
-// toHTTP is the environment of a user with a receiver at that address.
+// toHTTP is the environment of a user with a receiver of spans at that address.
 func toHTTP(address string, more ...string) func(string) string {
-	return vars(append(more, "OTEL_EXPORTER_OTLP_ENDPOINT", address, "OTEL_BSP_SCHEDULE_DELAY", "1")...)
+	return vars(append(more, "OTEL_EXPORTER_OTLP_ENDPOINT", address, "OTEL_BSP_SCHEDULE_DELAY", "1", "OTEL_LOGS_EXPORTER", "none")...)
 }
 
 // open makes an exporter whose back-offs are over at once.

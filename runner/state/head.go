@@ -66,10 +66,13 @@ func (j *Journal) newestHead() (int64, error) {
 }
 
 // Heads returns the run's signed heads, smallest first; see journal.OpenHead.
-func (j *Journal) Heads(ctx context.Context) ([][]byte, error) {
+func (j *Journal) Heads(ctx context.Context) ([][]byte, error) { return j.HeadsFrom(ctx, 0) }
+
+// HeadsFrom returns those of the signed heads that cover at least size entries.
+func (j *Journal) HeadsFrom(ctx context.Context, size int64) ([][]byte, error) {
 	var heads [][]byte
 	lower := idKey(rowHead, j.id)
-	err := j.store.rows.scan(lower, after(lower), func(_, signed []byte) error {
+	err := j.store.rows.scan(seqKey(rowHead, j.id, size), after(lower), func(_, signed []byte) error {
 		heads = append(heads, append([]byte(nil), signed...))
 		return ctx.Err()
 	})

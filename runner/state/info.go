@@ -19,15 +19,15 @@ type RunInfo struct {
 	Family   journal.RunID  `json:"family"`
 	Parent   *ForkPoint     `json:"parent,omitzero"`
 	Volatile bool           `json:"volatile,omitzero"`
-	Status   string         `json:"status"` // created, running, paused, ended
-	Why      string         `json:"why"`    // of a pause; the outcome, once ended
+	Imported bool           `json:"imported,omitzero"` // recorded elsewhere: it may be read and forked, not written
+	Status   string         `json:"status"`            // created, running, paused, ended
+	Why      string         `json:"why"`               // of a pause; the outcome, once ended
 	Goal     journal.Ref    `json:"goal"`
 	Model    string         `json:"model"`
 	Started  time.Time      `json:"started"` // time of the first entry
 	Last     time.Time      `json:"last"`    // time of the newest entry
 	Entries  int64          `json:"entries"`
 	Bytes    int64          `json:"bytes"` // of the entries
-	Shipped  int64          `json:"shipped"`
 	Agents   int64          `json:"agents"`
 	Live     int64          `json:"live"` // agents that can still act
 	Held     int64          `json:"held"` // calls that wait for a person

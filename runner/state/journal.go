@@ -47,6 +47,9 @@ func (s *Store) Journal(ctx context.Context, id journal.RunID) (*Journal, error)
 // ID is the id of the run.
 func (j *Journal) ID() journal.RunID { return j.id }
 
+// Family is the id of the family's root run.
+func (j *Journal) Family() journal.RunID { return j.familyID }
+
 // Parent is where a fork began; nil if the run is the root of its family.
 func (j *Journal) Parent() *ForkPoint { return j.parent }
 
@@ -54,6 +57,20 @@ func (j *Journal) Parent() *ForkPoint { return j.parent }
 func (j *Journal) Len() int64 {
 	next, _ := j.tail.at()
 	return next
+}
+
+// Ended says whether run.ended is among the durable entries.
+func (j *Journal) Ended() bool {
+	_, ended := j.tail.at()
+	return ended
+}
+
+// Wait returns when at least n entries are durable, or ctx has ended, or no more will come.
+func (j *Journal) Wait(ctx context.Context, n int64) error {
+	if err := j.tail.wait(ctx, n); err != nil {
+		return fmt.Errorf("wait for entry %d of run %s: %w", n-1, j.id, err)
+	}
+	return nil
 }
 
 // page bounds what one read of entries holds in memory.
@@ -283,6 +300,24 @@ func (j *Journal) Checkpoint(ctx context.Context, seq int64) (at int64, record [
 		return 0, nil, fmt.Errorf("checkpoint of run %s at %d: %w", j.id, seq, err)
 	}
 	return at, c.record, nil
+}
+
+// CheckpointAfter returns the oldest checkpoint after the entry seq; ErrNotFound if there is none.
+func (j *Journal) CheckpointAfter(ctx context.Context, seq int64) (at int64, record []byte, err error) {
+	err = ErrNotFound
+	lower := idKey(rowCheckpoint, j.id)
+	scanErr := j.store.rows.scan(seqKey(rowCheckpoint, j.id, seq+1), after(lower), func(key, row []byte) error {
+		var c checkpointRow
+		if at, err = decodeSeq(key); err == nil {
+			c, err = decodeCheckpoint(row)
+		}
+		record = c.record
+		return errStop
+	})
+	if err = errors.Join(scanErr, err, ctx.Err()); err != nil {
+		return 0, nil, fmt.Errorf("checkpoint of run %s after %d: %w", j.id, seq, err)
+	}
+	return at, record, nil
 }
 
 // Chunk returns a chunk of a checkpoint by its name.

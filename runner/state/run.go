@@ -189,9 +189,6 @@ func (r *Run) err() error {
 	return r.gone
 }
 
-// Family is the id of the family's root run.
-func (r *Run) Family() journal.RunID { return r.family.id }
-
 // Objects are those of the run's workspace.
 func (r *Run) Objects() *Objects { return &Objects{r.family} }
 

@@ -148,6 +148,46 @@ func (w *chunkWriter) once(pointer any, save func() any) Hash {
 	return name
 }
 
+// CheckpointChunks lists the chunks that a checkpoint is made of, each once, those that others name
+// after these. read returns chunks in the order of their names; it is asked once, for those of agents.
+// The names are not compared with the bytes: whoever loads the checkpoint does that.
+func CheckpointChunks(record []byte, read func([]Hash) ([][]byte, error)) ([]Hash, error) {
+	var rec checkpointRecord
+	if err := json.Unmarshal(record, &rec); err != nil {
+		return nil, fmt.Errorf("list chunks of checkpoint: %w", err)
+	}
+	seen := map[Hash]bool{}
+	once := func(into []Hash, names []Hash) []Hash {
+		for _, name := range names {
+			if !seen[name] {
+				seen[name] = true
+				into = append(into, name)
+			}
+		}
+		return into
+	}
+	agents, tasks := once(nil, rec.Agents), once(nil, rec.Tasks)
+	for _, m := range rec.Marks {
+		agents, tasks = once(agents, m.Agents), once(tasks, m.Tasks)
+	}
+	texts, err := read(agents)
+	if err == nil && len(texts) != len(agents) {
+		err = fmt.Errorf("%d chunks were read where %d were asked for", len(texts), len(agents))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list chunks of checkpoint: %w", err)
+	}
+	names := append(agents, tasks...)
+	for i, text := range texts {
+		var save struct{ Blocks []Hash }
+		if err := json.Unmarshal(text, &save); err != nil {
+			return nil, fmt.Errorf("list chunks of checkpoint: agent %s: %w", agents[i].Short(), err)
+		}
+		names = once(names, save.Blocks)
+	}
+	return names, nil
+}
+
 // LoadCheckpoint makes the state again, and proves that its lists have the heads that the state's hash
 // covers, so record and chunks may come from anywhere. get reads a chunk by name. The proof costs
 // two hashes a message: see LoadOwnCheckpoint.
