@@ -839,8 +839,6 @@ type Agent struct {
 	Page string `json:"page"`
 
 	// Prompt A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Prompt Text `json:"prompt"`
 
 	// Run path of the run in this interface
@@ -859,6 +857,14 @@ type Agent struct {
 	Why *string `json:"why,omitempty"`
 }
 
+// AgentCall defines model for AgentCall.
+type AgentCall struct {
+	Call   int64   `json:"call"`
+	Phase  string  `json:"phase"`
+	Status *string `json:"status,omitempty"`
+	Tool   string  `json:"tool"`
+}
+
 // AgentList defines model for AgentList.
 type AgentList struct {
 	Agents []Agent `json:"agents"`
@@ -871,27 +877,16 @@ type AgentRequest = json.RawMessage
 // AgentState defines model for AgentState.
 type AgentState struct {
 	// Answer A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Answer *Text `json:"answer,omitempty"`
 
 	// Calls of the newest answer
-	Calls []struct {
-		Call   int64   `json:"call"`
-		Phase  string  `json:"phase"`
-		Status *string `json:"status,omitempty"`
-		Tool   string  `json:"tool"`
-	} `json:"calls"`
+	Calls []AgentCall `json:"calls"`
 
 	// Goal A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Goal Text  `json:"goal"`
 	Head *Hash `json:"head,omitempty"`
 
 	// Intent A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Intent *Text `json:"intent,omitempty"`
 
 	// Messages of the conversation as last sent; see /messages
@@ -953,8 +948,6 @@ type AuditRow struct {
 	Agent string `json:"agent"`
 
 	// By A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	By       *Text             `json:"by,omitempty"`
 	Call     *int64            `json:"call,omitempty"`
 	Decision *AuditRowDecision `json:"decision,omitempty"`
@@ -963,14 +956,12 @@ type AuditRow struct {
 	Errors   *int64            `json:"errors,omitempty"`
 	Hash     Hash              `json:"hash"`
 	Kind     AuditKind         `json:"kind"`
-	Policies *[]string         `json:"policies,omitempty"`
+	Policies []string          `json:"policies,omitempty"`
 	Policy   *Hash             `json:"policy,omitempty"`
 
 	// Reason A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Reason  *Text     `json:"reason,omitempty"`
-	Reasons *[]string `json:"reasons,omitempty"`
+	Reasons []string  `json:"reasons,omitempty"`
 	Root    *Hash     `json:"root,omitempty"`
 	Scope   *string   `json:"scope,omitempty"`
 	Seq     int64     `json:"seq"`
@@ -990,8 +981,6 @@ type Call struct {
 	Answer *HoldAnswer `json:"answer,omitempty"`
 
 	// Args A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Args Text `json:"args"`
 
 	// Attempts starts
@@ -1012,20 +1001,14 @@ type Call struct {
 	Index int64 `json:"index"`
 
 	// Intent A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Intent       *Text             `json:"intent,omitempty"`
 	IntentSource *CallIntentSource `json:"intent_source,omitempty"`
 	Observed     *Effect           `json:"observed,omitempty"`
 
 	// Output A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Output *Text `json:"output,omitempty"`
 
 	// Result A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Result     *Text      `json:"result,omitempty"`
 	Scope      Scope      `json:"scope"`
 	StartedAt  *time.Time `json:"started_at,omitempty"`
@@ -1038,8 +1021,6 @@ type Call struct {
 	Summary *string `json:"summary,omitempty"`
 
 	// Targets A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Targets *Text  `json:"targets,omitempty"`
 	Tool    string `json:"tool"`
 }
@@ -1099,24 +1080,16 @@ type Comparison struct {
 	FilesTotal int64    `json:"files_total"`
 
 	// GivenMessage A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	GivenMessage *Text `json:"given_message,omitempty"`
 
 	// GivenTurn A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	GivenTurn *Text `json:"given_turn,omitempty"`
 
 	// Rows calls after the point where they part, in order
 	Rows []CompareRow `json:"rows"`
 
 	// Spec fields of the specs that differ
-	Spec []struct {
-		A     *string `json:"a,omitempty"`
-		B     *string `json:"b,omitempty"`
-		Field string  `json:"field"`
-	} `json:"spec"`
+	Spec []SpecDifference `json:"spec"`
 }
 
 // Cost defines model for Cost.
@@ -1195,17 +1168,13 @@ type EntryList struct {
 // Event What happened to the run itself
 type Event struct {
 	// By A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	By *Text `json:"by,omitempty"`
 
 	// Calls of a recovery: calls that may have happened
-	Calls *[]int64 `json:"calls,omitempty"`
-	Delta *Delta   `json:"delta,omitempty"`
+	Calls []int64 `json:"calls,omitempty"`
+	Delta *Delta  `json:"delta,omitempty"`
 
 	// Detail A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Detail *Text `json:"detail,omitempty"`
 
 	// Kind the kind of the entry
@@ -1261,9 +1230,9 @@ type FileList struct {
 	Path    string `json:"path"`
 
 	// Removed names that the run began with and that are gone
-	Removed *[]string `json:"removed,omitempty"`
-	Root    Hash      `json:"root"`
-	Seq     int64     `json:"seq"`
+	Removed []string `json:"removed,omitempty"`
+	Root    Hash     `json:"root"`
+	Seq     int64    `json:"seq"`
 }
 
 // Finding defines model for Finding.
@@ -1281,7 +1250,7 @@ type ForkChange struct {
 	// Spec fields of the spec, dotted (`budget.tokens`), values in YAML; `model` changes the model
 	//
 	// Example: {"model":"kimi/kimi-k2.6"}
-	Spec *map[string]string `json:"spec,omitempty"`
+	Spec map[string]string `json:"spec,omitempty"`
 
 	// Turn The model's next answer, taken instead of asking it
 	Turn *GivenTurn `json:"turn,omitempty"`
@@ -1322,15 +1291,18 @@ type ForkedRun struct {
 	Status Status `json:"status"`
 }
 
+// GivenCall defines model for GivenCall.
+type GivenCall struct {
+	// Arguments as the tool takes them, `intent` among them
+	Arguments map[string]interface{} `json:"arguments"`
+	Tool      string                 `json:"tool"`
+}
+
 // GivenTurn The model's next answer, taken instead of asking it
 type GivenTurn struct {
-	Calls *[]struct {
-		// Arguments as the tool takes them, `intent` among them
-		Arguments map[string]interface{} `json:"arguments"`
-		Tool      string                 `json:"tool"`
-	} `json:"calls,omitempty"`
-	Content   *string `json:"content,omitempty"`
-	Reasoning *string `json:"reasoning,omitempty"`
+	Calls     []GivenCall `json:"calls,omitempty"`
+	Content   *string     `json:"content,omitempty"`
+	Reasoning *string     `json:"reasoning,omitempty"`
 }
 
 // Hash defines model for Hash.
@@ -1351,12 +1323,15 @@ type Head struct {
 
 // Health defines model for Health.
 type Health struct {
-	Ok    bool `json:"ok"`
-	Parts []struct {
-		Detail *string `json:"detail,omitempty"`
-		Name   string  `json:"name"`
-		Ok     bool    `json:"ok"`
-	} `json:"parts"`
+	Ok    bool         `json:"ok"`
+	Parts []HealthPart `json:"parts"`
+}
+
+// HealthPart defines model for HealthPart.
+type HealthPart struct {
+	Detail *string `json:"detail,omitempty"`
+	Name   string  `json:"name"`
+	Ok     bool    `json:"ok"`
 }
 
 // HeldCall defines model for HeldCall.
@@ -1364,17 +1339,13 @@ type HeldCall struct {
 	Agent string `json:"agent"`
 
 	// Args A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Args   Text   `json:"args"`
 	Call   int64  `json:"call"`
 	Effect Effect `json:"effect"`
 
 	// Intent A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Intent  *Text       `json:"intent,omitempty"`
-	Reasons *[]string   `json:"reasons,omitempty"`
+	Reasons []string    `json:"reasons,omitempty"`
 	Scope   Scope       `json:"scope"`
 	Summary *string     `json:"summary,omitempty"`
 	Tool    string      `json:"tool"`
@@ -1401,13 +1372,9 @@ type HoldAnswer struct {
 	Answer HoldAnswerAnswer `json:"answer"`
 
 	// By A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	By *Text `json:"by,omitempty"`
 
 	// Reason A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Reason *Text     `json:"reason,omitempty"`
 	Seq    int64     `json:"seq"`
 	Time   time.Time `json:"time"`
@@ -1487,29 +1454,26 @@ type LivePieceKind string
 
 // Message defines model for Message.
 type Message struct {
-	Calls *[]struct {
-		// Arguments A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-		//
-		// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
-		Arguments Text   `json:"arguments"`
-		Id        string `json:"id"`
-		Tool      string `json:"tool"`
-	} `json:"calls,omitempty"`
+	Calls []MessageCall `json:"calls,omitempty"`
 
 	// Content A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Content *Text `json:"content,omitempty"`
 	Index   int64 `json:"index"`
 
 	// Reasoning A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Reasoning  *Text   `json:"reasoning,omitempty"`
 	Ref        Hash    `json:"ref"`
 	Role       string  `json:"role"`
 	Size       int64   `json:"size"`
 	ToolCallId *string `json:"tool_call_id,omitempty"`
+}
+
+// MessageCall defines model for MessageCall.
+type MessageCall struct {
+	// Arguments A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
+	Arguments Text   `json:"arguments"`
+	Id        string `json:"id"`
+	Tool      string `json:"tool"`
 }
 
 // MessageList defines model for MessageList.
@@ -1562,8 +1526,6 @@ type Run struct {
 	Forks  []ForkedRun `json:"forks"`
 
 	// Goal A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Goal Text `json:"goal"`
 
 	// Heads signed heads
@@ -1577,15 +1539,13 @@ type Run struct {
 	Live bool `json:"live"`
 
 	// Outcome A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Outcome *Text       `json:"outcome,omitempty"`
 	Root    *Hash       `json:"root,omitempty"`
 	Sandbox *RunSandbox `json:"sandbox,omitempty"`
 
 	// Spec the spec as it was given
-	Spec  *map[string]interface{} `json:"spec,omitempty"`
-	State *Hash                   `json:"state,omitempty"`
+	Spec  map[string]interface{} `json:"spec,omitempty"`
+	State *Hash                  `json:"state,omitempty"`
 
 	// Stop it is asked to end
 	Stop         *RunStop      `json:"stop,omitempty"`
@@ -1740,17 +1700,9 @@ type SpanDetail struct {
 	Attributes []Attribute `json:"attributes"`
 
 	// Cut keys of values that were too long and are not whole
-	Cut    []string `json:"cut"`
-	Events []struct {
-		Attributes []Attribute `json:"attributes"`
-		Name       string      `json:"name"`
-		Time       time.Time   `json:"time"`
-	} `json:"events"`
-	Links []struct {
-		Attributes []Attribute `json:"attributes"`
-		Span       SpanID      `json:"span"`
-		Trace      string      `json:"trace"`
-	} `json:"links"`
+	Cut           []string    `json:"cut"`
+	Events        []SpanEvent `json:"events"`
+	Links         []SpanLink  `json:"links"`
 	Resource      []Attribute `json:"resource"`
 	ScopeName     *string     `json:"scope_name,omitempty"`
 	ScopeVersion  *string     `json:"scope_version,omitempty"`
@@ -1758,8 +1710,22 @@ type SpanDetail struct {
 	StatusMessage *string     `json:"status_message,omitempty"`
 }
 
+// SpanEvent defines model for SpanEvent.
+type SpanEvent struct {
+	Attributes []Attribute `json:"attributes"`
+	Name       string      `json:"name"`
+	Time       time.Time   `json:"time"`
+}
+
 // SpanID defines model for SpanID.
 type SpanID = string
+
+// SpanLink defines model for SpanLink.
+type SpanLink struct {
+	Attributes []Attribute `json:"attributes"`
+	Span       SpanID      `json:"span"`
+	Trace      string      `json:"trace"`
+}
 
 // SpanList defines model for SpanList.
 type SpanList struct {
@@ -1778,21 +1744,22 @@ type SpanList struct {
 	Total int64 `json:"total"`
 }
 
+// SpecDifference defines model for SpecDifference.
+type SpecDifference struct {
+	A     *string `json:"a,omitempty"`
+	B     *string `json:"b,omitempty"`
+	Field string  `json:"field"`
+}
+
 // Start defines model for Start.
 type Start struct {
 	// GivenMessage A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	GivenMessage *Text `json:"given_message,omitempty"`
 
 	// GivenTurn A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	GivenTurn *Text `json:"given_turn,omitempty"`
 
 	// Goal A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Goal  Text   `json:"goal"`
 	Model string `json:"model"`
 
@@ -1864,20 +1831,14 @@ type Task struct {
 	Id    int64   `json:"id"`
 
 	// Result A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Result *Text  `json:"result,omitempty"`
 	Status string `json:"status"`
 
 	// Title A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Title Text `json:"title"`
 }
 
 // Text A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-//
-// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 type Text struct {
 	// Cut text is only the beginning
 	Cut bool `json:"cut"`
@@ -1932,15 +1893,11 @@ type Turn struct {
 	Cost       *Cost      `json:"cost,omitempty"`
 
 	// Error A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Error     *Text   `json:"error,omitempty"`
 	Estimated *bool   `json:"estimated,omitempty"`
 	Finish    *string `json:"finish,omitempty"`
 
 	// Message A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Message *Text `json:"message,omitempty"`
 
 	// Messages length of the conversation that was sent
@@ -1952,8 +1909,6 @@ type Turn struct {
 	Status TurnStatus `json:"status"`
 
 	// Thought A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	//
-	// Example: {"cut":false,"ref":"sha256:00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa00aa","size":20,"text":"Make the tests pass."}
 	Thought *Text   `json:"thought,omitempty"`
 	Tokens  *Tokens `json:"tokens,omitempty"`
 }
@@ -2061,10 +2016,10 @@ type ListRunsParams struct {
 	Q *string `form:"q,omitempty" json:"q,omitempty"`
 
 	// Status one or more
-	Status  *[]Status `form:"status,omitempty" json:"status,omitempty"`
-	Source  *Source   `form:"source,omitempty" json:"source,omitempty"`
-	Project *string   `form:"project,omitempty" json:"project,omitempty"`
-	Limit   *Limit    `form:"limit,omitempty" json:"limit,omitempty"`
+	Status  []Status `form:"status,omitempty" json:"status,omitempty"`
+	Source  *Source  `form:"source,omitempty" json:"source,omitempty"`
+	Project *string  `form:"project,omitempty" json:"project,omitempty"`
+	Limit   *Limit   `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Cursor `next` of the page before
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
@@ -2075,8 +2030,8 @@ type GetAuditParams struct {
 	From *int64 `form:"from,omitempty" json:"from,omitempty"`
 
 	// Kind one or more
-	Kind  *[]AuditKind `form:"kind,omitempty" json:"kind,omitempty"`
-	Limit *Limit       `form:"limit,omitempty" json:"limit,omitempty"`
+	Kind  []AuditKind `form:"kind,omitempty" json:"kind,omitempty"`
+	Limit *Limit      `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // GetContentParams defines parameters for GetContent.
