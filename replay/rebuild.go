@@ -50,24 +50,11 @@ func Beginning(ctx context.Context, src Source, run journal.RunID) (*journal.Sta
 }
 
 func parentOf(ctx context.Context, src Source, run journal.RunID) (*journal.Parent, error) {
-	for line, err := range src.Entries(ctx, run, 0) {
-		if err != nil {
-			return nil, err
-		}
-		e, err := journal.Decode(line)
-		if err != nil {
-			return nil, err
-		}
-		body, err := journal.DecodeBody(e.Kind, e.Body)
-		if err != nil {
-			return nil, err
-		}
-		if started, ok := body.(*journal.RunStarted); ok {
-			return started.Parent, nil
-		}
-		return nil, fmt.Errorf("entry 0 is %s", e.Kind)
+	started, err := Started(ctx, src, run)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("entries of run %s: %w", run, ErrNotFound)
+	return started.Parent, nil
 }
 
 func foldTo(ctx context.Context, src Source, s *journal.State, run journal.RunID, seq int64) error {

@@ -990,7 +990,7 @@ type Call struct {
 
 	// DurationUs wall time of the tool
 	DurationUs *int64     `json:"duration_us,omitempty"`
-	Effect     Effect     `json:"effect"`
+	Effect     *Effect    `json:"effect,omitempty"`
 	EndedAt    *time.Time `json:"ended_at,omitempty"`
 	EndedSeq   *int64     `json:"ended_seq,omitempty"`
 	Exit       *int64     `json:"exit,omitempty"`
@@ -1010,7 +1010,7 @@ type Call struct {
 
 	// Result A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
 	Result     *Text      `json:"result,omitempty"`
-	Scope      Scope      `json:"scope"`
+	Scope      *Scope     `json:"scope,omitempty"`
 	StartedAt  *time.Time `json:"started_at,omitempty"`
 	StartedSeq *int64     `json:"started_seq,omitempty"`
 
@@ -1395,8 +1395,10 @@ type Item struct {
 	Last int64 `json:"last"`
 
 	// Seq the entry that it begins with; its name
-	Seq   int64     `json:"seq"`
-	Span  *SpanID   `json:"span,omitempty"`
+	Seq int64 `json:"seq"`
+
+	// Span of a run without a journal, whose `seq` is none; a span of our own runs names its item by `seq`
+	Span  *string   `json:"span,omitempty"`
 	Start *Start    `json:"start,omitempty"`
 	Step  *int64    `json:"step,omitempty"`
 	Time  time.Time `json:"time"`
