@@ -2,6 +2,7 @@
 // test in ui_test.go compares it with the files, so that a change without a build does not land.
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = new URL(".", import.meta.url);
@@ -12,8 +13,7 @@ function listing() {
   const files = [...named];
   for (const folder of below) {
     for (const entry of readdirSync(new URL(folder + "/", here), { recursive: true, withFileTypes: true })) {
-      const inside = fileURLToPath(new URL(folder, here));
-      if (entry.isFile() && !/\.test\.tsx?$/.test(entry.name)) files.push(folder + `${entry.parentPath}/${entry.name}`.slice(inside.length));
+      if (entry.isFile() && !/\.test\.tsx?$/.test(entry.name)) files.push(relative(fileURLToPath(here), join(entry.parentPath, entry.name)).split(sep).join("/"));
     }
   }
   files.sort((a, b) => (a < b ? -1 : 1));

@@ -25,6 +25,6 @@ export default defineConfig(({ mode }) => {
   },
   // `npm run dev` shows a server that runs beside it: TACHO_SERVER=http://127.0.0.1:7080 npm run dev
     server: { proxy: { "/api": server, "/v1": server } },
-    test: { environment: "jsdom", include: ["src/**/*.test.{ts,tsx}"], testTimeout: 60_000 },
+    test: { environment: "node", include: ["src/**/*.test.{ts,tsx}"], testTimeout: 60_000 },
   };
 });

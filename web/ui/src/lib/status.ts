@@ -9,27 +9,23 @@ export interface Look {
   live: boolean;
 }
 
-/** A run: its status (running, paused, ended), the reason or outcome, and calls that wait for a person. */
-export function runLook(status: string, why = "", held = 0): Look {
-  if (status === "ended") return outcome(why);
-  if (held > 0) return { word: "waits for you", tone: "warn", live: false };
-  if (status === "paused") return { word: why && why !== "asked" ? `paused: ${why}` : "paused", tone: "warn", live: false };
-  if (status === "running") return { word: "running", tone: "info", live: true };
-  return outcome(status);
-}
-
-function outcome(word: string): Look {
-  switch (word) {
+/** A run's status in the contract's words, and why it is paused. */
+export function runLook(status: string, why = ""): Look {
+  switch (status) {
+    case "running":
+      return { word: "running", tone: "info", live: true };
+    case "held":
+      return { word: "waits for you", tone: "warn", live: false };
+    case "paused":
+      return { word: why && why !== "asked" ? `paused: ${why}` : "paused", tone: "warn", live: false };
     case "done":
-    case "ok":
       return { word: "done", tone: "good", live: false };
     case "failed":
-    case "error":
       return { word: "failed", tone: "bad", live: false };
     case "stopped":
       return { word: "stopped", tone: "warn", live: false };
   }
-  return { word: word || "unknown", tone: "none", live: false };
+  return { word: status || "unknown", tone: "none", live: false };
 }
 
 export function callTone(status: string): Tone {
@@ -39,6 +35,7 @@ export function callTone(status: string): Tone {
     case "held":
     case "skipped":
     case "expired":
+    case "dropped":
       return "warn";
     case "proposed":
     case "allowed":
@@ -65,7 +62,7 @@ export function effectTone(effect: string, scope: string): Tone {
 /** Whether a verification may be called good. */
 export function verdictLook(verdict: string): Look {
   if (verdict === "verified") return { word: "verified", tone: "good", live: false };
-  if (verdict.startsWith("consistent")) return { word: "consistent, signer unknown", tone: "warn", live: false };
+  if (verdict === "unsigned") return { word: "consistent, signer unknown", tone: "warn", live: false };
   if (verdict === "failed") return { word: "verification failed", tone: "bad", live: false };
   return { word: "not verified yet", tone: "none", live: false };
 }

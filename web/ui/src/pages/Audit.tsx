@@ -47,7 +47,7 @@ function Verify({ id, run }: { id: string; run: Run }) {
     <section className="panel" aria-label="Verification">
       <header>
         <h2>Verification</h2>
-        {v && <Badge {...verdictLook(v.verdict === "unsigned" ? "consistent" : v.verdict)} />}
+        {v && <Badge {...verdictLook(v.verdict)} />}
         {v && <span className="faint">{moment(v.at)}, took {duration(v.took_ms)}</span>}
         <span className="grow" />
         <button className="button primary" onClick={() => void verify()} disabled={busy}>{busy ? "Verifying…" : "Verify now"}</button>

@@ -88,7 +88,7 @@ function Verified({ run }: { run: Run }) {
   };
   return (
     <span className="row">
-      {v && <Link to={`/runs/${id}/audit`}><Badge {...verdictLook(v.verdict === "unsigned" ? "consistent" : v.verdict)} title={`${moment(v.at)}: ${v.entries} entries, ${v.heads} signed heads`} /></Link>}
+      {v && <Link to={`/runs/${id}/audit`}><Badge {...verdictLook(v.verdict)} title={`${moment(v.at)}: ${v.entries} entries, ${v.heads} signed heads`} /></Link>}
       {stale && <span className="faint">{integer(v.entries)} of {integer(run.summary.entries)} entries</span>}
       {(!v || stale) && <button className="button small" onClick={() => void verify()} disabled={busy}>{busy ? "Verifying…" : v ? "Verify again" : "Verify"}</button>}
       {failed && <span className="bad" role="alert">{failed}</span>}
