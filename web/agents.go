@@ -202,7 +202,7 @@ func (s *Server) agent(ctx context.Context, id string) (api.Agent, error) {
 
 func (s *Server) agentOf(ctx context.Context, run replay.Run) (api.Agent, error) {
 	sum := s.summary(run)
-	state, err := replay.At(ctx, s.Journal, run.ID, run.Entries-1)
+	state, err := s.stateAt(ctx, run, run.Entries-1)
 	if err != nil {
 		return api.Agent{}, err
 	}

@@ -26,7 +26,7 @@ const (
 
 // tree is the files of a run after an entry.
 func (s *Server) tree(ctx context.Context, run replay.Run, seq int64) (replay.Tree, error) {
-	st, err := replay.At(ctx, s.Journal, run.ID, seq)
+	st, err := s.stateAt(ctx, run, seq)
 	if err != nil {
 		return replay.Tree{}, err
 	}

@@ -169,8 +169,9 @@ func bodyError(err error) error {
 	case errors.As(err, &big):
 		return fail(kindTooLarge, "the body is longer than %d bytes", big.Limit)
 	case errors.As(err, &typed):
-		f := fail(kindInvalid, "field %q is a JSON %s, but should be a %s", typed.Field, typed.Value, typed.Type)
-		f.field = typed.Field
+		name := strings.TrimPrefix(typed.Field, "Spec.") // of agentRequest, whose fields those are
+		f := fail(kindInvalid, "field %q is a JSON %s, but should be a %s", name, typed.Value, typed.Type)
+		f.field = name
 		return f
 	case errors.Is(err, io.EOF):
 		return fail(kindMalformed, "the body is empty: send a JSON object, {} if there is nothing to say")

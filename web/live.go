@@ -20,6 +20,7 @@ import (
 const (
 	lookEvery = 400 * time.Millisecond
 	beatEvery = 15 * time.Second
+	lookBack  = 2 * time.Second
 )
 
 // Live answers with what changes.
@@ -36,7 +37,9 @@ func (s *Server) Live(ctx context.Context, request api.LiveRequestObject) (api.L
 				return nil, fail(kindMalformed, "after %.40q is no time: give the as_of of the list", after)
 			}
 		}
-		return liveList{s, ctx, since}, nil
+		// An entry has its time before it is durable and seen: look back a little further. What is told
+		// twice changes nothing.
+		return liveList{s, ctx, since.Add(-lookBack)}, nil
 	}
 	run, err := s.own(ctx, *request.Params.Run)
 	if err != nil {
@@ -113,7 +116,7 @@ type seen struct {
 // VisitLiveResponse implements api.LiveResponseObject.
 func (l liveList) VisitLiveResponse(w http.ResponseWriter) error {
 	st := openStream(w)
-	st.send("hello", "", api.LiveHello{AsOf: moment(l.since)})
+	st.send("hello", "", api.LiveHello{AsOf: moment(l.since.Add(lookBack))})
 	look, beat := time.NewTicker(lookEvery), time.NewTicker(beatEvery)
 	defer look.Stop()
 	defer beat.Stop()

@@ -302,7 +302,7 @@ func (s *Server) GetRun(ctx context.Context, request api.GetRunRequestObject) (a
 			HeldCalls: []api.HeldCall{}, Forks: []api.ForkedRun{}}), nil
 	}
 	r := *found.run
-	state, err := replay.At(ctx, s.Journal, r.ID, r.Entries-1)
+	state, err := s.stateAt(ctx, r, r.Entries-1)
 	if err != nil {
 		return nil, err
 	}

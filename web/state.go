@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"time"
 
 	"tachograph/replay"
 	"tachograph/schemas/chat"
@@ -9,6 +10,27 @@ import (
 	"tachograph/web/api"
 	"tachograph/web/story"
 )
+
+// stateAt rebuilds a state. The list may count an entry a moment before it can be read: that it is
+// durable is waited for.
+func (s *Server) stateAt(ctx context.Context, run replay.Run, seq int64) (*journal.State, error) {
+	st, err := replay.At(ctx, s.Journal, run.ID, seq)
+	if !isMissing(err) || seq >= run.Entries || run.Status == journal.StatusEnded {
+		return st, err
+	}
+	waiting, cancel := context.WithTimeout(ctx, durableWithin)
+	defer cancel()
+	for _, err := range s.Journal.Follow(waiting, run.ID, seq) {
+		if err != nil {
+			return nil, err
+		}
+		break
+	}
+	return replay.At(ctx, s.Journal, run.ID, seq)
+}
+
+// durableWithin bounds the time in which an entry that is counted can be read.
+const durableWithin = 10 * time.Second
 
 // GetState answers with what a run knew after an entry.
 func (s *Server) GetState(ctx context.Context, request api.GetStateRequestObject) (api.GetStateResponseObject, error) {
@@ -20,7 +42,7 @@ func (s *Server) GetState(ctx context.Context, request api.GetStateRequestObject
 	if err != nil {
 		return nil, err
 	}
-	st, err := replay.At(ctx, s.Journal, run.ID, seq)
+	st, err := s.stateAt(ctx, run, seq)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +110,7 @@ func (s *Server) ListMessages(ctx context.Context, request api.ListMessagesReque
 	if err != nil {
 		return nil, err
 	}
-	st, err := replay.At(ctx, s.Journal, run.ID, seq)
+	st, err := s.stateAt(ctx, run, seq)
 	if err != nil {
 		return nil, err
 	}
