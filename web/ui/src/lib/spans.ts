@@ -23,6 +23,7 @@ export function spanOf(w: WireSpan): Span {
     failed: w.status === "error",
     agent: w.agent,
     seq: w.seq ?? null,
+    note: w.intent ? w.intent.slice(0, 200) : w.step !== undefined && w.operation === "plan" ? `step ${w.step}` : "",
   };
 }
 

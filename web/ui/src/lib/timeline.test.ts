@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { density, forest, pan, ticks, visibleRows, zoom, type Span } from "./timeline";
 
 function span(id: string, parent: string | null, start: number, end: number | null, more: Partial<Span> = {}): Span {
-  return { id, parent, name: id, kind: "tool", start, end, failed: false, agent: "/", seq: null, ...more };
+  return { id, parent, name: id, kind: "tool", start, end, failed: false, agent: "/", seq: null, note: "", ...more };
 }
 
 const names = (spans: Span[]) => forest(spans).spans.map((s) => s.id);

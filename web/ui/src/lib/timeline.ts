@@ -13,6 +13,8 @@ export interface Span {
   failed: boolean;
   agent: string;
   seq: number | null;
+  /** Why, or which step: shown faintly behind the name. */
+  note: string;
 }
 
 export type Kind = "agent" | "plan" | "chat" | "tool" | "other";

@@ -4,8 +4,10 @@ import { compareRuns, getPatch } from "../api/client";
 import { useResource } from "../api/resource";
 import type { CompareCell, Comparison, RunSummary } from "../api/words";
 import { compact, duration, instant, integer, shortRun } from "../lib/format";
+import { modelName } from "../lib/names";
 import { DiffView } from "../parts/DiffView";
 import { Line } from "../parts/Foreign";
+import { GivenTurn } from "../parts/GivenTurn";
 import { CallStatus, DeltaMark, Money, RunStatus } from "../parts/Marks";
 import { Empty, ErrorNotice, Skeleton } from "../parts/Notice";
 import { TextBlock } from "../parts/TextBlock";
@@ -30,7 +32,7 @@ function Compared({ c }: { c: Comparison }) {
         <header><h2>What was changed</h2>{c.common && <span className="faint">common up to entry {integer(c.common.seq)} of {shortRun(c.common.run)}</span>}</header>
         <div className="body stack">
           {c.given_message && <div><h3>A message</h3><TextBlock run={c.b.id} text={c.given_message} mono={false} /></div>}
-          {c.given_turn && <div><h3>The model’s turn was given</h3><TextBlock run={c.b.id} text={c.given_turn} lines={14} /></div>}
+          {c.given_turn && <div><h3>The model’s turn was given</h3><GivenTurn run={c.b.id} text={c.given_turn} /></div>}
           {c.spec.length > 0 && <table className="table"><thead><tr><th>Field of the spec</th><th>{shortRun(c.a.id)}</th><th>{shortRun(c.b.id)}</th></tr></thead><tbody>{c.spec.map((f) => <tr key={f.field}><td className="mono"><Line text={f.field} /></td><td className="mono"><Line text={f.a ?? "–"} /></td><td className="mono"><Line text={f.b ?? "–"} /></td></tr>)}</tbody></table>}
           {!c.given_message && !c.given_turn && c.spec.length === 0 && <p className="quiet">Nothing was set differently.</p>}
         </div>
@@ -60,7 +62,7 @@ function Side({ run, title }: { run: RunSummary; title: string }) {
       <dl className="verdict body">
         <div><dt>Steps</dt><dd>{integer(run.steps)}</dd></div><div><dt>Calls</dt><dd>{integer(run.calls)}</dd></div>
         <div><dt>Tokens</dt><dd>{compact(run.tokens.input + run.tokens.output)}</dd></div><div><dt>Cost</dt><dd><Money cost={run.cost} /></dd></div><div><dt>Took</dt><dd>{duration(took)}</dd></div>
-        <div><dt>Model</dt><dd className="clip modelname"><Line text={run.model} most={60} /></dd></div>
+        <div><dt>Model</dt><dd className="clip modelname" title={run.model}><Line text={modelName(run.model)} most={60} /></dd></div>
       </dl>
     </section>
   );

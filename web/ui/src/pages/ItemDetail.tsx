@@ -4,6 +4,7 @@ import { Link } from "react-router";
 import type { Call, Event, Item, Start, Text, Turn } from "../api/words";
 import { bytes, duration, integer, moment, short } from "../lib/format";
 import { Line } from "../parts/Foreign";
+import { GivenTurn } from "../parts/GivenTurn";
 import { CallStatus, Copy, Decision, DeltaMark, Effect, Money } from "../parts/Marks";
 import { TextBlock } from "../parts/TextBlock";
 import { CallPatch } from "./CallPatch";
@@ -16,7 +17,7 @@ export function ItemDetail({ item, forkAt }: { item: Item; forkAt: number }) {
       <div className="detail">
         <div className="detailhead">
           <h2 className="grow clip">{headline(item)}</h2>
-          <Copy text={`${location.origin}/runs/${id}/transcript?seq=${item.seq}`} what="a link to this step" />
+          <Copy text={`${location.origin}/runs/${id}/transcript?seq=${item.seq}`} what="a link to this step" word="Copy link" />
         </div>
         <div className="row wrap">
           <Link className="button small" to={`/runs/${id}/state?seq=${item.last}`} title="Messages, files and budgets after this step (s)">State after it</Link>
@@ -54,7 +55,8 @@ function Section({ title, text, lines = 30 }: { title: string; text: Text | unde
 }
 
 function StartDetail({ start }: { start: Start }) {
-  return <><Section title="Goal" text={start.goal} /><Section title="Turn given by the fork" text={start.given_turn} /><Section title="Message given by the fork" text={start.given_message} /></>;
+  const { id } = useRun();
+  return <><Section title="Goal" text={start.goal} />{start.given_turn && <section className="section"><h3>Turn given by the fork</h3><GivenTurn run={id} text={start.given_turn} /></section>}<Section title="Message given by the fork" text={start.given_message} /></>;
 }
 
 function TurnDetail({ turn }: { turn: Turn }) {

@@ -1,6 +1,6 @@
 // One run: its header stays, the views change below it. One stream of events serves them all.
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
-import { Link, Navigate, useNavigate, useParams, useSearchParams } from "react-router";
+import { Link, Navigate, useLocation, useNavigate, useParams, useSearchParams } from "react-router";
 import { getRun } from "../api/client";
 import { useLive } from "../api/live";
 import { amend, useResource } from "../api/resource";
@@ -9,7 +9,7 @@ import { shortRun } from "../lib/format";
 import { oneLine } from "../lib/hostile";
 import { Crumbs } from "../parts/Crumbs";
 import { useKeys } from "../parts/keys";
-import { ErrorNotice, Empty, Skeleton } from "../parts/Notice";
+import { Empty, ErrorNotice, Notice, Skeleton } from "../parts/Notice";
 import { AuditView } from "./Audit";
 import { CompareView } from "./Compare";
 import { Shared, type RunContext, type RunEvents } from "./context";
@@ -69,6 +69,7 @@ function LoadedRun({ id, run, reload, view }: { id: string; run: Run; reload: ()
   const newest = Math.max(seen, entries - 1);
   const shared = useMemo<RunContext>(() => ({ id, run, reload, newest, subscribe }), [id, run, reload, newest, subscribe]);
   const navigate = useNavigate();
+  const { state: told } = useLocation() as { state: { warning?: string } | null };
   const [search] = useSearchParams();
   const go = (n: number) => () => {
     const v = VIEWS[n];
@@ -81,6 +82,7 @@ function LoadedRun({ id, run, reload, view }: { id: string; run: Run; reload: ()
     <Shared value={shared}>
       <Crumbs title={oneLine(run.goal.text, 60) || shortRun(id)}><Link to="/runs">Runs</Link><span>/</span><span className="mono">{shortRun(id)}</span></Crumbs>
       <RunHeader view={view} />
+      {told?.warning && <Notice tone="warn"><span className="foreign">The fork was made, but it does not run yet: {told.warning}</span></Notice>}
       <View name={view} journal={journal} />
     </Shared>
   );

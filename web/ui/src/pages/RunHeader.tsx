@@ -1,11 +1,11 @@
 // Goal, status, budgets, verified or not; what can be done with the run; what waits for a person.
 import { useState } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
-import { answerCall, Problem, steerRun, verifyRun } from "../api/client";
+import { answerCall, getAbout, Problem, steerRun, verifyRun } from "../api/client";
 import { amend, useResource } from "../api/resource";
-import { getAbout } from "../api/client";
 import type { HeldCall, Run, Verification } from "../api/words";
 import { compact, dollars, duration, integer, moment, shortRun } from "../lib/format";
+import { modelName } from "../lib/names";
 import { verdictLook } from "../lib/status";
 import { Dialog } from "../parts/Dialog";
 import { Line } from "../parts/Foreign";
@@ -29,7 +29,7 @@ export function RunHeader({ view }: { view: string }) {
           <div className="facts">
             <RunStatus status={s.status} why={s.why} />
             {journal ? <Verified run={run} /> : <span className="badge warn" title="The spans are shown as they arrived. Nothing proves them.">no journal</span>}
-            <span title="Model"><Line text={s.model || s.service || "–"} most={60} /></span>
+            <span title={s.model ? `Model ${s.model}` : "Service"}><Line text={modelName(s.model) || s.service || "–"} most={60} /></span>
             <span className="mono" title={id}>{shortRun(id)} <Copy text={id} what="the run's id" /></span>
             <span>started <Ago at={s.started_at} /></span>
             <span><b>{integer(s.steps)}</b> steps</span>

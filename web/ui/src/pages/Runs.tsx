@@ -6,6 +6,7 @@ import { useLive } from "../api/live";
 import { amend, useResource } from "../api/resource";
 import type { RunList, RunSummary, Status } from "../api/words";
 import { compact, duration, instant, integer, shortRun } from "../lib/format";
+import { modelName } from "../lib/names";
 import { place, wanted } from "../lib/runs";
 import { Crumbs } from "../parts/Crumbs";
 import { Line } from "../parts/Foreign";
@@ -138,7 +139,7 @@ function RunRow({ run, chosen, choose }: { run: RunSummary; chosen: boolean; cho
           {run.source === "otlp" && <span className="tag warn" title="A trace of somebody else's agent: no journal, so no state and no proof">no journal</span>}
         </div>
       </td>
-      <td className="clip quiet wide-only"><Line text={run.model || run.service || "–"} /></td>
+      <td className="clip quiet wide-only"><span title={run.model}><Line text={modelName(run.model) || run.service || "–"} /></span></td>
       <td className="num wide-only">{integer(run.agents)}</td>
       <td className="num">{integer(run.steps)}</td>
       <td className="num">{integer(run.calls)}</td>

@@ -6,6 +6,7 @@ import { useResource } from "../api/resource";
 import type { Attribute } from "../api/words";
 import { duration, integer, moment } from "../lib/format";
 import { cut } from "../lib/hostile";
+import { indented } from "../lib/names";
 import { Foreign, Line } from "../parts/Foreign";
 import { Badge, Copy, DeltaMark, Effect, Money } from "../parts/Marks";
 import { ErrorNotice, Skeleton } from "../parts/Notice";
@@ -75,14 +76,4 @@ function Value({ attribute: a }: { attribute: Attribute }) {
       {a.cut && <span className="warn"> cut at 64 KiB</span>}
     </>
   );
-}
-
-/** Indents JSON where that changes nothing else: a number beyond 2^53 would come out as another one. */
-function indented(json: string): string {
-  try {
-    const value: unknown = JSON.parse(json);
-    return JSON.stringify(value) === json ? JSON.stringify(value, null, 2) : json;
-  } catch {
-    return json;
-  }
 }

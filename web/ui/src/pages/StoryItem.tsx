@@ -3,6 +3,7 @@ import { memo, useState } from "react";
 import { Link } from "react-router";
 import type { Call, Event, Item, Start, Turn } from "../api/words";
 import { clock, compact, duration, instant, integer, shortRun } from "../lib/format";
+import { modelName } from "../lib/names";
 import { Foreign, Line } from "../parts/Foreign";
 import { CallStatus, Decision, DeltaMark, Effect, Money } from "../parts/Marks";
 import { TextBlock } from "../parts/TextBlock";
@@ -39,7 +40,7 @@ function StepHead({ item }: { item: Item }) {
   return (
     <div className="stephead">
       <span><b>{item.agent === "/" ? "" : item.agent + " · "}Step {item.step ?? "–"}</b></span>
-      {turn && <span><Line text={turn.model} most={50} /></span>}
+      {turn && <span title={turn.model}><Line text={modelName(turn.model)} most={50} /></span>}
       {turn && turn.attempt > 1 && <span className="warn">attempt {turn.attempt}</span>}
       {turn?.tokens && <span title={`${integer(turn.tokens.input)} in, ${integer(turn.tokens.cached)} of them cached; ${integer(turn.tokens.output)} out`}>{compact(turn.tokens.input)} → {compact(turn.tokens.output)} tokens{turn.estimated ? " (estimated)" : ""}</span>}
       {turn?.cost && turn.cost.known !== "unknown" && <span><Money cost={turn.cost} /></span>}
@@ -53,7 +54,7 @@ function StartItem({ item, start }: { item: Item; start: Start }) {
   const { id } = useRun();
   return (
     <div className="card">
-      <div className="callhead"><span className="seq">{item.seq}</span><b>Run started</b><span className="quiet"><Line text={start.model} /> · sandbox {start.sandbox === "off" ? <b className="bad">off</b> : `tier ${start.sandbox}`}</span></div>
+      <div className="callhead"><span className="seq">{item.seq}</span><b>Run started</b><span className="quiet"><Line text={modelName(start.model)} /> · sandbox {start.sandbox === "off" ? <b className="bad">off</b> : `tier ${start.sandbox}`}</span></div>
       {start.parent && <p className="says">Fork of <Link to={`/runs/${start.parent.run}/transcript?seq=${start.parent.seq}`} className="mono">{shortRun(start.parent.run)}</Link> after entry {start.parent.seq}. <Link to={`/runs/${id}/compare?with=${start.parent.run}`}>Compare the two</Link></p>}
       <div className="says"><TextBlock run={id} text={start.goal} lines={10} mono={false} /></div>
       {start.given_message && <div className="says"><h3>Message that the fork adds</h3><TextBlock run={id} text={start.given_message} mono={false} /></div>}

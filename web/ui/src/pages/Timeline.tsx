@@ -2,6 +2,7 @@
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
 import { duration, integer } from "../lib/format";
+import { oneLine } from "../lib/hostile";
 import { sums } from "../lib/spans";
 import { density, forest, pan, visibleRows, zoom, type Forest, type Kind, type Span, type View } from "../lib/timeline";
 import { useKeys } from "../parts/keys";
@@ -195,8 +196,9 @@ function Row({ span, row, depth, parent, open, selected, left, choose, toggle }:
       <div className="spanlabel" style={{ width: left, paddingLeft: 8 + Math.min(depth, 24) * 14 }}>
         {parent ? <button className="twisty" tabIndex={-1} aria-label={open ? "Close" : "Open"} onClick={(e) => { e.stopPropagation(); toggle(span.id, !open); }}>{open ? "▼" : "▶"}</button> : <span className="twisty" />}
         <i className={"kindmark bar-" + (span.failed ? "bad" : span.kind)} />
-        <bdi className={"clip" + (span.failed ? " bad" : "")}>{span.name.slice(0, 200)}</bdi>
-        {span.agent !== "" && span.agent !== "/" && <span className="faint clip">{span.agent.slice(0, 60)}</span>}
+        <bdi className={"spanname" + (span.failed ? " bad" : "")}>{oneLine(span.name, 120)}</bdi>
+        {span.agent !== "" && span.agent !== "/" && <bdi className="faint">{span.agent.slice(0, 60)}</bdi>}
+        {span.note !== "" && <bdi className="faint clip spannote">{oneLine(span.note)}</bdi>}
       </div>
     </div>
   );

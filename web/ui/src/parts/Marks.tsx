@@ -75,7 +75,7 @@ export function Meter({ label, used, limit, show }: { label: string; used: numbe
   );
 }
 
-export function Copy({ text, what }: { text: string; what: string }) {
+export function Copy({ text, what, word = "Copy" }: { text: string; what: string; word?: string }) {
   const [done, setDone] = useState(false);
   useEffect(() => {
     if (!done) return;
@@ -84,7 +84,7 @@ export function Copy({ text, what }: { text: string; what: string }) {
   }, [done]);
   return (
     <button className="button plain small" title={`Copy ${what}`} onClick={() => void navigator.clipboard?.writeText(text).then(() => setDone(true))}>
-      {done ? "Copied" : "Copy"}<span className="hidden"> {what}</span>
+      {done ? "Copied" : word}<span className="hidden"> {what}</span>
     </button>
   );
 }
