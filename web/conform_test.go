@@ -46,7 +46,7 @@ func conform(t *testing.T, method, path string, a answer) {
 		t.Errorf("%s %s: status %d with type %q is not in the contract", method, path, a.status, a.header.Get("Content-Type"))
 		return
 	}
-	if !strings.HasSuffix(kind, "json") {
+	if kind != "application/json" && !strings.HasSuffix(kind, "+json") {
 		return
 	}
 	var v any

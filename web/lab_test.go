@@ -71,7 +71,7 @@ type script struct {
 	turns []turn
 }
 
-func (s script) Name() string { return "script/lab" }
+func (s script) Name() string { return "lab/one" }
 
 func (s script) Frame([]chat.Tool) (chat.Frame, error) {
 	const head = `{"model":"lab","messages":[`
@@ -281,7 +281,7 @@ func (l *lab) problem(a answer, status int, kind string) api.Problem {
 // tested here is not where they run.
 func (l *lab) spec(more map[string]any) string {
 	l.t.Helper()
-	fields := map[string]any{"model": "script/lab", "prompt": "Put the files in order.", "directory": l.work, "sandbox": map[string]any{"disabled": true}}
+	fields := map[string]any{"model": "lab/one", "prompt": "Put the files in order.", "directory": l.work, "sandbox": map[string]any{"disabled": true}}
 	for k, v := range more {
 		fields[k] = v
 	}

@@ -32,7 +32,7 @@ func TestLists(t *testing.T) {
 		t.Fatalf("second page is %+v", page)
 	}
 	for query, want := range map[string]int{"q=ERRAND": 1, "q=another+files": 0, "q=" + first[24:]: 1, "status=done": 2, "status=failed": 0,
-		"status=failed&status=done": 2, "source=tacho": 2, "source=otlp": 0, "project=lab": 2, "project=other": 0, "q=script%2Flab": 2} {
+		"status=failed&status=done": 2, "source=tacho": 2, "source=otlp": 0, "project=lab": 2, "project=other": 0, "q=lab%2Fone": 2} {
 		if got := get[api.RunList](l, "/api/runs?"+query); len(got.Runs) != want {
 			t.Errorf("%s finds %d runs, want %d", query, len(got.Runs), want)
 		}
