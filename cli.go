@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"tachograph/runner/gate"
 )
 
 // cli is one invocation: its streams, its environment and the flags that every command has.
@@ -26,6 +28,14 @@ type cli struct {
 
 	quota  byteSize // of the journals in the data directory; 0: only the disk bounds them
 	prices string   // file of a list of prices; empty: only what is free is priced
+
+	clickhouse string // DSN; empty: the embedded one, where a command needs any
+	project    string // whose rows are written and read in ClickHouse
+	otlpGRPC   string // host:port that the collector listens on
+	otlpHTTP   string
+	http       string // host:port of health, metrics and, later, UI and API
+	shipTo     string // OTLP endpoint of somebody else's collector
+	pyroscope  string // address of a Pyroscope server; empty: nothing is profiled
 }
 
 // execute runs the command line and returns the exit status.
@@ -49,23 +59,31 @@ func (c *cli) command() *cobra.Command {
 		Version:           version(),
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	if err := c.quota.Set(orDefault(c.env("TACHO_QUOTA"), "0")); err != nil {
-		root.PersistentPreRunE = func(*cobra.Command, []string) error { return usage(fmt.Errorf("TACHO_QUOTA: %w", err)) }
+	quota := c.quota.Set(orDefault(c.env("TACHO_QUOTA"), "0"))
+	root.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
+		if quota != nil {
+			return usage(fmt.Errorf("TACHO_QUOTA: %w", quota))
+		}
+		c.data, err = filepath.Abs(c.data) // the sandbox and other processes know no working directory of ours
+		return err
 	}
 	root.PersistentFlags().Var(&c.quota, "quota", "most that the journals may take, as 500MB or 20GiB; near it, runs pause (TACHO_QUOTA)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.data, "data", orDefault(c.env("TACHO_DATA"), defaultData(c.env)), "data directory (TACHO_DATA)")
 	flags.StringVar(&c.prices, "prices", c.env("TACHO_PRICES"), "list of models' prices, for specs without; read by the process that runs the agents (TACHO_PRICES)")
+	flags.StringVar(&c.clickhouse, "clickhouse", c.env("TACHO_CLICKHOUSE"), "a ClickHouse, as clickhouse://USER:PASSWORD@HOST:9000/tacho: runs are found there too (TACHO_CLICKHOUSE)")
+	flags.StringVar(&c.project, "project", orDefault(c.env("TACHO_PROJECT"), "default"), "whose runs are written to ClickHouse and read from it (TACHO_PROJECT)")
+	flags.StringVar(&c.shipTo, "ship", c.env("TACHO_SHIP"), "OTLP `ENDPOINT` that journals are shipped to, as grpc://HOST:4317 (TACHO_SHIP)")
 	flags.BoolVar(&c.json, "json", c.env("TACHO_JSON") != "", "write JSON for programs (TACHO_JSON)")
 	for _, group := range []struct {
 		title    string
 		commands []*cobra.Command
 	}{
-		{"Begin:", []*cobra.Command{c.demoCommand(), c.runCommand(), c.doctorCommand()}},
+		{"Begin:", []*cobra.Command{c.demoCommand(), c.upCommand(), c.runCommand(), c.doctorCommand()}},
 		{"Look:", []*cobra.Command{c.lsCommand(), c.showCommand(), c.tailCommand(), c.diffCommand()}},
 		{"Steer:", []*cobra.Command{c.pauseCommand(), c.resumeCommand(), c.stopCommand(), c.approveCommand(), c.denyCommand(), c.applyCommand(), c.rmCommand()}},
-		{"Go back and prove:", []*cobra.Command{c.replayCommand(), c.verifyCommand()}},
+		{"Go back and prove:", []*cobra.Command{c.replayCommand(), c.verifyCommand(), c.shipCommand()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
 		for _, command := range group.commands {
@@ -92,12 +110,12 @@ func version() string {
 }
 
 // defaultData is the user's data directory by the XDG base directory specification; root's is the
-// system's by the Filesystem Hierarchy Standard.
+// system's by the Filesystem Hierarchy Standard, unless that root is an ordinary user outside its namespace.
 func defaultData(env func(string) string) string {
 	if dir := env("XDG_DATA_HOME"); filepath.IsAbs(dir) {
 		return filepath.Join(dir, "tacho")
 	}
-	if os.Getuid() == 0 {
+	if gate.ToolUser() >= 0 {
 		return "/var/lib/tacho" // root's home is closed to the user that tools run as
 	}
 	home, err := os.UserHomeDir()

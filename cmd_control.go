@@ -67,13 +67,13 @@ func (c *cli) steer(ctx context.Context, name string, do func(context.Context, o
 
 // steerHere steers a run that nobody runs at present: it is taken up, steered, and left as it is then.
 func (c *cli) steerHere(ctx context.Context, p *place, run replay.Run, do func(context.Context, owner.Operator, replay.Run) error) error {
-	w, err := c.own(ctx, p, func(runner.Live) {})
+	w, err := c.own(ctx, p, c.outlet(p.far), func(runner.Live) {})
 	if err != nil {
 		p.Close()
 		return err
 	}
 	w.runner.LeaveWhenPaused(run.ID)
-	err = do(ctx, remoteOperator{w.runner}, run)
+	err = do(ctx, w.operator(), run)
 	if err == nil {
 		w.runner.Settle(ctx, run.ID)
 	}
@@ -204,12 +204,12 @@ func (c *cli) steerQuietly(ctx context.Context, name string, do func(context.Con
 		defer p.Close()
 		return do(ctx, p, p.client, run)
 	}
-	w, err := c.own(ctx, p, func(runner.Live) {})
+	w, err := c.own(ctx, p, c.outlet(p.far), func(runner.Live) {})
 	if err != nil {
 		p.Close()
 		return err
 	}
-	err = do(ctx, p, remoteOperator{w.runner}, run)
+	err = do(ctx, p, w.operator(), run)
 	if closed := w.Close(); err == nil {
 		err = closed
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 
@@ -16,6 +17,7 @@ import (
 
 	"tachograph/replay"
 	"tachograph/runner/gate"
+	"tachograph/runner/state"
 	"tachograph/runner/workspace"
 )
 
@@ -35,30 +37,50 @@ const (
 )
 
 func (c *cli) demoCommand() *cobra.Command {
+	var leave bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See it all: a run that goes wrong, rewound, proven, forked and made right",
 		Long: "A scripted model (only its words are written down; files, tools, tests and sandbox are real) mends a bug in a small\n" +
-			"Go module. It destroys files on the way and fails. Then another process rebuilds the moment before the mistake,\n" +
-			"proves it, and forks from there with one changed turn. Needs Go and, the first time, the network for 8 kB.",
+			"Go module. It destroys files on the way and fails. Its journal is shipped to ClickHouse; then the runner's directory is\n" +
+			"moved away, and another process, with an empty directory, rebuilds the moment before the mistake from ClickHouse alone,\n" +
+			"and proves it. From there a fork goes on with one changed turn. Needs Go and npm, and the first time the network: 8 kB\n" +
+			"for the module, 180 MB for ClickHouse, which all later starts share. It stays up afterwards, as `tacho up` does.",
 		Args: arguments(0, 0, "no arguments"),
-		RunE: func(cmd *cobra.Command, args []string) error { return c.demo(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, args []string) error { return c.demo(cmd.Context(), leave) },
 	}
-	cmd.Flags().Bool("exit", false, "end when the demo is over (it does so in any case until there is a server to stay up)")
+	cmd.Flags().BoolVar(&leave, "exit", false, "end when the demo is over; status 0 only if every part of it was verified")
+	c.stationFlags(cmd, "127.0.0.1:0", "127.0.0.1:0") // others may have the usual ports: the demo must not fail for that
 	return cmd
 }
 
-func (c *cli) demo(ctx context.Context) error {
-	d := &demo{cli: c, dir: filepath.Join(c.data, "demo")}
-	colour, _ := c.colour()
-	d.paint = paint(colour)
-	for _, part := range []func(context.Context) error{d.prepare, d.fail, d.rebuild, d.fork, d.prove} {
+func (c *cli) demo(ctx context.Context, leave bool) (err error) {
+	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt)
+	defer cancel()
+	d := c.newDemo()
+	if err := d.prepare(ctx); err != nil {
+		return err
+	}
+	if d.station, err = c.openStation(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.station.Close()) }()
+	for _, part := range []func(context.Context) error{d.fail, d.ship, d.rebuild, d.fork, d.prove} {
 		if err := part(ctx); err != nil {
 			return err
 		}
 	}
 	d.farewell()
-	return nil
+	if leave {
+		return nil
+	}
+	d.say("")
+	return c.upWith(ctx, d.station)
+}
+
+func (c *cli) newDemo() *demo {
+	colour, _ := c.colour()
+	return &demo{cli: c, dir: filepath.Join(c.data, "demo"), paint: paint(colour)}
 }
 
 // demo is one pass through the story. Each part is a command that a user could type, in a process
@@ -67,6 +89,7 @@ type demo struct {
 	*cli
 	dir         string
 	paint       paint
+	station     *station // takes in what the commands ship
 	run, forked string
 }
 
@@ -77,6 +100,9 @@ func (d *demo) title(n int, text string) {
 // prepare refuses before anything is fetched if tools cannot be confined here.
 func (d *demo) prepare(ctx context.Context) error {
 	if err := gate.CheckSandbox(ctx, gate.SandboxOptions{}); err != nil {
+		return err
+	}
+	if err := d.bringBack(); err != nil {
 		return err
 	}
 	d.say("An agent is asked to mend a bug in %s %s. The tests of %s are the judge.", demoModule, demoOlder, demoNewer)
@@ -179,19 +205,101 @@ func (d *demo) fail(ctx context.Context) error {
 	return nil
 }
 
-// rebuild proves the moment before the mistake, in another process.
-func (d *demo) rebuild(ctx context.Context) error {
-	d.title(2, "Another process rebuilds the moment before the mistake, and proves it")
-	status, err := d.tacho(ctx, d.out, "replay", d.run, "--seq", demoMistake, "--verify")
+// ship waits until ClickHouse has all of the run.
+func (d *demo) ship(ctx context.Context) error {
+	d.title(2, "Its journal goes to ClickHouse, with all that it names")
+	status, err := d.tacho(ctx, d.out, "ship", d.run)
 	if err == nil && status != exitDone {
-		err = &exit{exitUnverified, fmt.Errorf("the state before the mistake could not be proven (status %d)", status)}
+		err = fmt.Errorf("the journal could not be shipped (status %d)", status)
 	}
 	return err
 }
 
+// rebuild proves the moment before the mistake, in another process that has nothing but ClickHouse.
+func (d *demo) rebuild(ctx context.Context) error {
+	d.title(3, "Another process rebuilds the moment before the mistake from ClickHouse alone, and proves it")
+	return d.elsewhere(func(key string) error {
+		d.say("%s", d.paint.faint("The runner's directory is moved away; the process below has an empty one."))
+		status, err := d.tacho(ctx, d.out, "replay", d.run, "--seq", demoMistake, "--verify")
+		if err == nil && status != exitDone {
+			err = &exit{exitUnverified, fmt.Errorf("the state before the mistake could not be proven (status %d)", status)}
+		}
+		return err
+	})
+}
+
+// elsewhere has see run commands as a machine would that never saw the runs: the runner's directory is
+// moved away meanwhile, and commands get an empty one. key is the verifier key of the worker, which
+// an auditor gets from its operator, not from the store.
+func (d *demo) elsewhere(see func(key string) error) (err error) {
+	key, err := state.PublicKey(d.storeDir())
+	if err != nil {
+		return err
+	}
+	away, err := d.moveAway()
+	if err != nil {
+		return err
+	}
+	empty, err := os.MkdirTemp(d.dir, "elsewhere-")
+	if err != nil {
+		return errors.Join(err, away.back())
+	}
+	home := d.data
+	d.data = empty
+	defer func() {
+		d.data = home
+		err = errors.Join(err, os.RemoveAll(empty), away.back())
+	}()
+	return see(key)
+}
+
+// moved is what was moved away, and must come back.
+type moved struct{ names [][2]string }
+
+// moveAway moves what the runner has on this disk. A demo that died meanwhile is mended by the next: see
+// bringBack.
+func (d *demo) moveAway() (moved, error) {
+	var m moved
+	for _, name := range []string{"store", "runs"} {
+		from, to := filepath.Join(d.data, name), filepath.Join(d.data, name+awaySuffix)
+		if err := os.Rename(from, to); err != nil {
+			return m, errors.Join(fmt.Errorf("move the runner's directory away: %w", err), m.back())
+		}
+		m.names = append(m.names, [2]string{from, to})
+	}
+	return m, nil
+}
+
+const awaySuffix = ".moved-by-demo"
+
+func (m moved) back() error {
+	var failed []error
+	for _, name := range m.names {
+		failed = append(failed, os.Rename(name[1], name[0]))
+	}
+	return errors.Join(failed...)
+}
+
+// bringBack mends a data directory whose demo died while parts of it were moved away.
+func (c *cli) bringBack() error {
+	for _, name := range []string{"store", "runs"} {
+		home, away := filepath.Join(c.data, name), filepath.Join(c.data, name+awaySuffix)
+		if _, err := os.Lstat(away); err != nil {
+			continue
+		}
+		if _, err := os.Lstat(home); err == nil {
+			return fmt.Errorf("a demo that was interrupted left %s, but %s is there again: move one of them aside", away, home)
+		}
+		if err := os.Rename(away, home); err != nil {
+			return fmt.Errorf("bring back what an interrupted demo moved away: %w", err)
+		}
+	}
+	return nil
+}
+
 // fork goes on from there with one turn changed.
 func (d *demo) fork(ctx context.Context) error {
-	d.title(3, "From there a fork goes on, with one turn of the model changed")
+	d.title(4, "From there a fork goes on, with one turn of the model changed")
 	status, err := d.tacho(ctx, d.out, "replay", d.run, "--seq", demoMistake, "--fork",
 		"--set", "turn="+filepath.Join(d.dir, "turn.yaml"), "--resume")
 	if err != nil {
@@ -204,19 +312,24 @@ func (d *demo) fork(ctx context.Context) error {
 	return err
 }
 
-// prove verifies both runs from their first byte to their last.
+// prove verifies both runs from their first byte to their last, once more from ClickHouse alone.
 func (d *demo) prove(ctx context.Context) error {
-	d.title(4, "Everything that was recorded is checked: every hash, link, signature, state and file")
-	for _, run := range []string{d.run, d.forked} {
-		status, err := d.tacho(ctx, d.out, "verify", run)
-		if err != nil {
-			return err
-		}
-		if status != exitDone {
-			return &exit{exitUnverified, fmt.Errorf("run %s could not be verified (status %d)", run, status)}
-		}
+	d.title(5, "Everything that was recorded is checked: every hash, link, signature, state and file")
+	if status, err := d.tacho(ctx, io.Discard, "ship", d.forked); err != nil || status != exitDone {
+		return errors.Join(err, fmt.Errorf("the fork could not be shipped (status %d)", status))
 	}
-	return nil
+	return d.elsewhere(func(key string) error {
+		for _, run := range []string{d.run, d.forked} {
+			status, err := d.tacho(ctx, d.out, "verify", run, "--key", key)
+			if err != nil {
+				return err
+			}
+			if status != exitDone {
+				return &exit{exitUnverified, fmt.Errorf("run %s could not be verified (status %d)", run, status)}
+			}
+		}
+		return nil
+	})
 }
 
 func (d *demo) farewell() {
@@ -261,6 +374,8 @@ func (d *demo) tacho(ctx context.Context, out io.Writer, args ...string) (int, e
 	}
 	d.say("%s", d.paint.faint("$ tacho "+strings.Join(args, " ")))
 	cmd := exec.CommandContext(ctx, self, append(args, "--data", d.data)...)
+	cmd.Env = append(os.Environ(), "TACHO_SHIP=grpc://"+d.station.grpcAddr, "TACHO_CLICKHOUSE="+d.station.dsn, "TACHO_PROJECT="+d.project,
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://"+d.station.grpcAddr, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc")
 	cmd.Stdout, cmd.Stderr = out, d.cli.err
 	err = cmd.Run()
 	var ee *exec.ExitError

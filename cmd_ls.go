@@ -11,7 +11,7 @@ import (
 )
 
 func (c *cli) lsCommand() *cobra.Command {
-	var status string
+	var status, source string
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List the runs",
@@ -26,17 +26,23 @@ func (c *cli) lsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.list(filterRuns(runs, status))
+			kept := filterRuns(runs, status, source)
+			if len(kept) == 0 && len(runs) > 0 && !c.json {
+				c.say("None of the %s is like that; `tacho ls` lists them all.", count(int64(len(runs)), "run"))
+				return nil
+			}
+			return c.list(kept)
 		},
 	}
+	cmd.Flags().StringVar(&source, "source", "", "only runs of this source: tacho (with a journal) or otlp (other people's agents)")
 	cmd.Flags().StringVar(&status, "status", "", "only runs that are running, paused, ended, done, failed or stopped")
 	return cmd
 }
 
-func filterRuns(runs []replay.Run, status string) []replay.Run {
+func filterRuns(runs []replay.Run, status, source string) []replay.Run {
 	kept := []replay.Run{}
 	for _, r := range runs {
-		if status == "" || r.Status == status || r.Why == status {
+		if (status == "" || r.Status == status || r.Why == status) && (source == "" || r.Source == source) {
 			kept = append(kept, r)
 		}
 	}
@@ -56,7 +62,7 @@ func (c *cli) list(runs []replay.Run) error {
 		width = 120
 	}
 	p := paint(colour)
-	c.say("%s", p.faint(fmt.Sprintf("%-36s  %-8s  %-16s  %6s %6s %8s %9s  %s", "RUN", "STATUS", "STARTED", "STEPS", "CALLS", "ENTRIES", "COST", "GOAL")))
+	c.say("%s", p.faint(fmt.Sprintf("%-36s  %-8s  %-16s  %6s %6s %11s %9s  %s", "RUN", "STATUS", "STARTED", "STEPS", "CALLS", "ENTRIES", "COST", "GOAL")))
 	for _, r := range runs {
 		c.say("%s", runLine(p, r, width))
 	}
@@ -81,12 +87,26 @@ func runLine(p paint, r replay.Run, width int) string {
 		coloured = p.warn(coloured)
 	}
 	goal := oneLine(r.Goal)
+	if r.Source == replay.SourceOTLP {
+		goal = r.Service + " · " + goal
+	}
 	if r.Parent != nil {
 		goal = fmt.Sprintf("⑂ %s@%d · %s", r.Parent.Run.String()[28:], r.Parent.Seq, goal)
 	}
 	s := story{width: width}
-	return fmt.Sprintf("%-36s  %s  %-16s  %6d %6d %8d %9s  %s", r.ID, coloured, shortTime(r.Started), r.Usage.Steps, r.Usage.Calls,
-		r.Entries, dollars(r.Usage), s.cut(goal, width-104))
+	return fmt.Sprintf("%-36s  %s  %-16s  %6d %6d %11s %9s  %s", r.ID, coloured, shortTime(r.Started), r.Usage.Steps, r.Usage.Calls,
+		entriesOf(r), dollars(r.Usage), s.cut(goal, width-107))
+}
+
+// entriesOf is the number of entries, behind the number of those that are in ClickHouse if that is known.
+func entriesOf(r replay.Run) string {
+	if r.Source == replay.SourceOTLP {
+		return "otlp"
+	}
+	if r.Shipped == nil {
+		return fmt.Sprint(r.Entries)
+	}
+	return fmt.Sprintf("%d/%d", *r.Shipped, r.Entries)
 }
 
 // dollars is what a run cost; a price that is not known is never shown as 0.

@@ -176,15 +176,15 @@ func (c *cli) fork(ctx context.Context, p *place, run replay.Run, seq int64, cha
 	}
 	if resume {
 		return c.workOn(ctx, p, func(ctx context.Context, w *workshop) (journal.RunID, error) {
-			return made(ctx, remoteOperator{w.runner})
+			return made(ctx, w.operator())
 		})
 	}
-	w, err := c.own(ctx, p, func(runner.Live) {})
+	w, err := c.own(ctx, p, c.outlet(p.far), func(runner.Live) {})
 	if err != nil {
 		p.Close()
 		return err
 	}
-	fork, err := made(ctx, remoteOperator{w.runner})
+	fork, err := made(ctx, w.operator())
 	if closed := w.Close(); err == nil {
 		err = closed
 	}

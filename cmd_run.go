@@ -104,7 +104,7 @@ func (c *cli) run(ctx context.Context, spec runner.Spec, detach bool) error {
 
 // workOn owns the place, has begin start or resume a run, and tells its story.
 func (c *cli) workOn(ctx context.Context, p *place, begin func(context.Context, *workshop) (journal.RunID, error)) (err error) {
-	w, err := c.own(ctx, p, func(runner.Live) {})
+	w, err := c.own(ctx, p, c.outlet(p.far), func(runner.Live) {})
 	if err != nil {
 		p.Close()
 		return err

@@ -23,6 +23,9 @@ func (c *cli) tailCommand() *cobra.Command {
 				if from < 0 {
 					from = max(0, run.Entries+from)
 				}
+				if from > run.Entries || from == run.Entries && run.Status == journal.StatusEnded {
+					return fmt.Errorf("tail from %d: run %s has entries 0 to %d", from, run.ID, run.Entries-1)
+				}
 				// Without an owner nobody writes: what is there is all there will be.
 				return c.tell(cmd.Context(), p, run.ID, from, p.client != nil)
 			})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tachograph/collector/store/embedded"
 	"tachograph/runner/gate"
 )
 
@@ -47,7 +48,7 @@ func statusOf(err error) int {
 		return exitDone
 	case errors.As(err, &e):
 		return e.status
-	case gate.IsUnavailable(err):
+	case gate.IsUnavailable(err), embedded.IsUnavailable(err):
 		return exitLacking
 	}
 	// cobra's own errors about commands and arguments have no type.

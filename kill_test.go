@@ -28,6 +28,15 @@ snapshot_interval: 1
 check: test "$(wc -l < log.txt)" = %d
 `
 
+// looseSpec is the same run where tools are killed too: then its files are not those of an undisturbed one.
+const looseSpec = `
+model: script/model.yaml
+prompt: Count.
+directory: work
+snapshot_interval: 1
+on_in_doubt: retry
+`
+
 const killModel = `
 turns:
   - repeat: %d
@@ -59,7 +68,7 @@ func newKilled(t *testing.T, rounds int) *killed {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{
-		"spec.yaml": fmt.Sprintf(killSpec, rounds), "model.yaml": fmt.Sprintf(killModel, rounds), "work/log.txt": "",
+		"spec.yaml": fmt.Sprintf(killSpec, rounds), "loose.yaml": looseSpec, "model.yaml": fmt.Sprintf(killModel, rounds), "work/log.txt": "",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)

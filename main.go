@@ -11,12 +11,14 @@ import (
 	"os/signal"
 	"syscall"
 
+	"tachograph/collector/store/embedded"
 	"tachograph/runner/gate"
 )
 
 func main() {
-	// A sandbox's zygote is this binary, started again: it never comes back from here.
+	// A sandbox's zygote and the embedded ClickHouse are this binary, started again: they never come back from here.
 	gate.RunIfHelper()
+	embedded.RunIfHelper()
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

@@ -11,11 +11,11 @@ import (
 
 	"github.com/google/uuid"
 
+	"tachograph/collector/store"
 	"tachograph/inference"
 	"tachograph/replay"
 	"tachograph/runner"
 	"tachograph/runner/gate"
-	"tachograph/runner/spans"
 	"tachograph/runner/state"
 	"tachograph/schemas/chat"
 	"tachograph/schemas/journal"
@@ -28,6 +28,7 @@ type place struct {
 	owner.Journal
 	client *owner.Client // the owner, nil if this process opened the directory itself
 	store  *state.Store  // nil if there is an owner
+	far    *store.Store  // the ClickHouse of --clickhouse, nil if none is named
 	data   string
 	log    *slog.Logger
 }
@@ -36,8 +37,28 @@ type place struct {
 // not answer any more.
 const startRace = 3 * time.Second
 
-// reach opens the data directory for reading or steering. Close it.
+// reach opens the data directory for reading or steering, and with --clickhouse the runs that are there.
+// Close it.
 func (c *cli) reach(ctx context.Context) (*place, error) {
+	p, err := c.reachData(ctx)
+	if err != nil || c.clickhouse == "" {
+		return p, err
+	}
+	far, err := store.Open(ctx, c.clickhouse, store.Options{Log: p.log, Project: c.project, ReadOnly: true})
+	if err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	p.far = far
+	p.join(far)
+	return p, nil
+}
+
+// join adds the runs of a ClickHouse to those of the place. Who opened it closes it.
+func (p *place) join(far *store.Store) {
+	p.Journal = replay.NewUnion(p.Journal, replay.ClickHouse(far))
+}
+
+func (c *cli) reachData(ctx context.Context) (*place, error) {
 	p := &place{data: c.data, log: c.log()}
 	deadline := time.Now().Add(startRace)
 	for {
@@ -49,9 +70,9 @@ func (c *cli) reach(ctx context.Context) (*place, error) {
 		if !errors.Is(err, owner.ErrNoOwner) {
 			return nil, err
 		}
-		store, err := c.openStore(p.log)
+		local, err := c.openStore(p.log)
 		if err == nil {
-			p.store, p.Journal = store, replay.Local(store)
+			p.store, p.Journal = local, replay.Local(local)
 			return p, nil
 		}
 		if !errors.Is(err, state.ErrLocked) || time.Now().After(deadline) {
@@ -83,15 +104,24 @@ func (c *cli) openStore(log *slog.Logger) (*state.Store, error) {
 func (c *cli) storeDir() string { return filepath.Join(c.data, "store") }
 
 func (p *place) Close() error {
-	if p.client != nil {
-		return p.client.Close()
+	var far error
+	if p.far != nil {
+		far = p.far.Close()
 	}
-	return p.store.Close()
+	if p.client != nil {
+		return errors.Join(far, p.client.Close())
+	}
+	return errors.Join(far, p.store.Close())
 }
 
-// find is the run that an argument names.
+// find is the run that an argument names. It must have a journal.
 func (p *place) find(ctx context.Context, name string) (replay.Run, error) {
-	return replay.FindRun(ctx, p, name)
+	run, err := replay.FindRun(ctx, p, name)
+	if err == nil && run.Source == replay.SourceOTLP {
+		err = fmt.Errorf("run %s is a trace of somebody else's agent (%s, %s): it has no journal that could be shown, rebuilt or steered",
+			run.ID, run.Service, count(run.Spans, "span"))
+	}
+	return run, err
 }
 
 // look opens the place and finds the run that name names, for a command that only reads.
@@ -113,12 +143,13 @@ type workshop struct {
 	*place
 	runner *runner.Runner
 	server *owner.Server
-	spans  *spans.Exporter
+	out    *sending
+	from   *store.Store // where runs are fetched from that are to be forked; may be nil
 }
 
 // own makes this process the owner of the directory: it wires the runner, lets other commands in,
 // and takes up what had not ended. Close it.
-func (c *cli) own(ctx context.Context, p *place, watch func(runner.Live)) (*workshop, error) {
+func (c *cli) own(ctx context.Context, p *place, to outlet, watch func(runner.Live)) (w *workshop, err error) {
 	if p.client != nil {
 		return nil, fmt.Errorf("own data directory: process %d owns it", p.client.File.PID)
 	}
@@ -126,14 +157,19 @@ func (c *cli) own(ctx context.Context, p *place, watch func(runner.Live)) (*work
 	if err != nil {
 		return nil, usage(err)
 	}
-	w := &workshop{place: p}
-	if err := w.exportSpans(ctx, c.env); err != nil {
+	w = &workshop{place: p, from: to.store}
+	if w.out, err = to.open(ctx, p, c.env); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.out.Close())
+		}
+	}()
 	var server *owner.Server
 	w.runner = runner.New(runner.Config{
 		Store: p.store, Data: p.data, Models: c.models, Rates: prices.Rate, NewRun: newRun, Log: p.log,
-		Begun: func(run *state.Run) { w.spans.Follow(run.Journal) },
+		Begun: w.out.follow,
 		Watch: func(l runner.Live) {
 			watch(l)
 			server.Watch(l)
@@ -142,43 +178,50 @@ func (c *cli) own(ctx context.Context, p *place, watch func(runner.Live)) (*work
 	if err := w.runner.Sweep(ctx); err != nil {
 		return nil, err
 	}
-	server, err = owner.Serve(p.data, version(), p.Journal, remoteOperator{w.runner})
-	if err != nil {
+	if server, err = owner.Serve(p.data, version(), withShipped{p.Journal, w.out.ship}, w.operator(), to.trace()); err != nil {
 		return nil, err
 	}
 	w.server = server
 	return w, nil
 }
 
+// operator is the workshop for commands.
+func (w *workshop) operator() remoteOperator { return remoteOperator{w.runner, w.store, w.from, w.out} }
+
 // Close ends what the workshop runs, without ending the runs.
 func (w *workshop) Close() error {
-	return errors.Join(w.server.Close(), w.runner.Close(), w.spans.Close(context.Background()), w.place.Close())
+	return errors.Join(w.server.Close(), w.runner.Close(), w.out.Close(), w.place.Close())
 }
 
-// exportSpans sends the spans of all runs where the OTEL_ variables say, those too that an earlier
-// owner could not send any more.
-func (w *workshop) exportSpans(ctx context.Context, env func(string) string) error {
-	var err error
-	w.spans, err = spans.Open(ctx, spans.Config{Env: env, Dir: filepath.Join(w.data, "spans"), Log: w.log})
-	if err != nil || !w.spans.Enabled() {
-		return err
-	}
-	infos, err := w.store.Runs(ctx)
-	if err != nil {
-		return err
-	}
-	for _, info := range infos {
-		j, err := w.store.Journal(ctx, info.ID)
-		if err != nil {
-			return err
+// remoteOperator is a workshop as other commands steer it: nobody there sees the progress.
+type remoteOperator struct {
+	*runner.Runner
+	local *state.Store
+	from  *store.Store // where a run may be that is to be forked and is not here; may be nil
+	out   *sending
+}
+
+// Fork forks a run that is here, or in ClickHouse: then it is fetched first, every byte checked.
+func (o remoteOperator) Fork(ctx context.Context, run journal.RunID, seq int64, change runner.Change) (journal.RunID, error) {
+	if _, err := o.local.Info(run); errors.Is(err, state.ErrNotFound) && o.from != nil {
+		if err := replay.Fetch(ctx, replay.ClickHouse(o.from), o.local, run, nil); err != nil {
+			return journal.RunID{}, err
 		}
-		w.spans.Follow(j)
 	}
-	return nil
+	return o.Runner.Fork(ctx, run, seq, change)
 }
 
-// remoteOperator is a Runner as other commands steer it: nobody there sees the progress.
-type remoteOperator struct{ *runner.Runner }
+// Ship sees to it that the journal, as it is now, arrives.
+func (o remoteOperator) Ship(ctx context.Context, run journal.RunID) (shipped, total int64, err error) {
+	if o.out.ship == nil {
+		return 0, 0, fmt.Errorf("ship run %s: the owner of this data directory ships nothing: it was started without --ship, and is not `tacho up`", run)
+	}
+	if err := o.out.ship.Ship(ctx, run, nil); err != nil {
+		return 0, 0, err
+	}
+	shipped, total = o.out.ship.Shipped(run)
+	return shipped, total, nil
+}
 
 func (o remoteOperator) Start(ctx context.Context, spec runner.Spec) (journal.RunID, error) {
 	return o.Runner.Start(ctx, spec, nil)

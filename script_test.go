@@ -8,12 +8,14 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"tachograph/collector/store/embedded"
 	"tachograph/runner/gate"
 )
 
-// TestMain lets this test binary be a sandbox's zygote and, under the name tacho, the program.
+// TestMain lets this test binary be a sandbox's zygote, the embedded ClickHouse and, under the name tacho, the program.
 func TestMain(m *testing.M) {
 	gate.RunIfHelper()
+	embedded.RunIfHelper()
 	if err := forbid(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

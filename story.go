@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"tachograph/runner"
 	"tachograph/schemas/chat"
 	"tachograph/schemas/journal"
 )
@@ -109,6 +110,10 @@ func (s *story) other(ctx context.Context, e journal.Entry, body journal.Body) {
 		s.event(e, "policy changed", "by "+s.text(ctx, b.By))
 	case *journal.LimitChanged:
 		s.event(e, "limits changed", fmt.Sprintf("%+v", b.Limits))
+	case *journal.Note:
+		if b.Name == runner.NoteSandbox {
+			s.event(e, s.paint.warn("tools are confined otherwise"), "sandbox "+string(b.Raw))
+		}
 	}
 }
 

@@ -128,24 +128,7 @@ func Patch(ctx context.Context, a, b Tree, changes []Change, w io.Writer, most i
 	return workspace.Patch(ctx, Both(a.objects, b.objects), changes, w, workspace.PatchOptions{MaxBytes: most})
 }
 
-// Started is entry 0 of a run, with what it begins with.
+// Started is entry 0 of a run: what it begins with.
 func Started(ctx context.Context, src Source, run journal.RunID) (*journal.RunStarted, error) {
-	for line, err := range src.Entries(ctx, run, 0) {
-		if err != nil {
-			return nil, err
-		}
-		e, err := journal.Decode(line)
-		if err != nil {
-			return nil, err
-		}
-		body, err := journal.DecodeBody(e.Kind, e.Body)
-		if err != nil {
-			return nil, err
-		}
-		if started, ok := body.(*journal.RunStarted); ok {
-			return started, nil
-		}
-		return nil, fmt.Errorf("entry 0 of run %s is %s", run, e.Kind)
-	}
-	return nil, fmt.Errorf("entries of run %s: %w", run, ErrNotFound)
+	return startOf(ctx, src, run)
 }

@@ -8,15 +8,14 @@ import (
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"tachograph/collector/store/embedded/embeddedtest"
 	"tachograph/runner/state"
 	"tachograph/runner/workspace"
 	"tachograph/schemas/journal"
 	"tachograph/schemas/journal/journaltest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { embeddedtest.Main(m) }
 
 // lab is a real store and a real working tree in which a random story plays.
 type lab struct {

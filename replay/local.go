@@ -28,7 +28,7 @@ func (l Store) Runs(ctx context.Context) ([]Run, error) {
 		if i.Entries == 0 {
 			continue // it did not start
 		}
-		run := Run{ID: i.ID, Family: i.Family, Status: i.Status, Why: i.Why, Model: i.Model, Started: i.Started.UTC().Format(time.RFC3339Nano),
+		run := Run{ID: i.ID, Source: SourceTacho, Family: i.Family, Status: i.Status, Why: i.Why, Model: i.Model, Started: i.Started.UTC().Format(time.RFC3339Nano),
 			Last: i.Last.UTC().Format(time.RFC3339Nano), Entries: i.Entries, Tip: i.Tip, Agents: i.Agents, Held: i.Held, Usage: i.Usage, Limits: i.Limits}
 		if i.Parent != nil {
 			run.Parent = &Origin{i.Parent.Run, i.Parent.Seq}

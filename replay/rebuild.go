@@ -22,16 +22,25 @@ func At(ctx context.Context, src Source, run journal.RunID, seq int64) (*journal
 	return s, nil
 }
 
+// baseTries is how many checkpoints are tried before everything is folded.
+const baseTries = 4
+
 // base is a state of the run at or before seq, from the cache if that can be used.
 func base(ctx context.Context, src Source, run journal.RunID, seq int64) (*journal.State, error) {
-	cp, err := src.Checkpoint(ctx, run, seq)
-	if err == nil {
+	before := seq
+	for range baseTries {
+		cp, err := src.Checkpoint(ctx, run, before)
+		if errors.Is(err, ErrNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
 		s, err := journal.LoadCheckpoint(cp.Record, func(name journal.Hash) ([]byte, error) { return src.Chunk(ctx, run, name) })
 		if err == nil && s.Run == run && s.Next-1 <= seq {
 			return s, nil
 		}
-	} else if !errors.Is(err, ErrNotFound) {
-		return nil, err
+		before = cp.Seq - 1
 	}
 	return Beginning(ctx, src, run)
 }
@@ -50,18 +59,40 @@ func Beginning(ctx context.Context, src Source, run journal.RunID) (*journal.Sta
 }
 
 func parentOf(ctx context.Context, src Source, run journal.RunID) (*journal.Parent, error) {
-	started, err := Started(ctx, src, run)
+	started, err := startOf(ctx, src, run)
 	if err != nil {
 		return nil, err
 	}
 	return started.Parent, nil
 }
 
+// startOf is the body of a run's entry 0.
+func startOf(ctx context.Context, src Source, run journal.RunID) (*journal.RunStarted, error) {
+	for line, err := range entriesTo(ctx, src, run, 0, 0) {
+		if err != nil {
+			return nil, err
+		}
+		e, err := journal.Decode(line)
+		if err != nil {
+			return nil, err
+		}
+		body, err := journal.DecodeBody(e.Kind, e.Body)
+		if err != nil {
+			return nil, err
+		}
+		if started, ok := body.(*journal.RunStarted); ok {
+			return started, nil
+		}
+		return nil, fmt.Errorf("entry 0 is %s", e.Kind)
+	}
+	return nil, fmt.Errorf("entries of run %s: %w", run, ErrNotFound)
+}
+
 func foldTo(ctx context.Context, src Source, s *journal.State, run journal.RunID, seq int64) error {
 	if s.Next > seq {
 		return nil
 	}
-	for line, err := range src.Entries(ctx, run, s.Next) {
+	for line, err := range entriesTo(ctx, src, run, s.Next, seq) {
 		if err != nil {
 			return err
 		}
@@ -110,24 +141,33 @@ func uncachedBeginning(ctx context.Context, src Source, run journal.RunID) (*jou
 // commitmentAfter finds what the run recorded about the state s: an entry that commits to a later
 // state does not count, unless nothing but notes lies between.
 func commitmentAfter(ctx context.Context, src Source, s *journal.State, run journal.RunID) (journal.Hash, int64, error) {
-	for line, err := range src.Entries(ctx, run, s.Next) {
-		if err != nil {
-			return journal.Hash{}, -1, err
+	const page = 64 // few entries are looked at, so no more are asked for at once
+	for from := s.Next; ; from += page {
+		seen := 0
+		for line, err := range entriesTo(ctx, src, run, from, from+page-1) {
+			if err != nil {
+				return journal.Hash{}, -1, err
+			}
+			e, err := journal.Decode(line)
+			if err != nil {
+				return journal.Hash{}, -1, err
+			}
+			body, err := journal.DecodeBody(e.Kind, e.Body)
+			if err != nil {
+				return journal.Hash{}, -1, err
+			}
+			if c, ok := body.(journal.Committed); ok {
+				return c.Commitment().State, e.Seq, nil
+			}
+			if _, note := body.(*journal.Note); !note {
+				return journal.Hash{}, -1, nil
+			}
+			if seen++; seen == page {
+				break
+			}
 		}
-		e, err := journal.Decode(line)
-		if err != nil {
-			return journal.Hash{}, -1, err
-		}
-		body, err := journal.DecodeBody(e.Kind, e.Body)
-		if err != nil {
-			return journal.Hash{}, -1, err
-		}
-		if c, ok := body.(journal.Committed); ok {
-			return c.Commitment().State, e.Seq, nil
-		}
-		if _, note := body.(*journal.Note); !note {
-			break
+		if seen < page {
+			return journal.Hash{}, -1, nil
 		}
 	}
-	return journal.Hash{}, -1, nil
 }

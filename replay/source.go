@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"tachograph/runner/state"
 	"tachograph/schemas/journal"
@@ -45,9 +46,19 @@ type Checkpoint struct {
 	Record []byte `json:"record"`
 }
 
-// Run is a run as a list shows it.
+// Sources of runs.
+const (
+	SourceTacho = "tacho" // it has a journal
+	SourceOTLP  = "otlp"  // a trace of somebody else's agent: spans, and no journal
+)
+
+// Run is a run as a list shows it. One of source otlp has no entries, and its status is a reading of its spans: it
+// is over when its root span has arrived.
 type Run struct {
 	ID      journal.RunID  `json:"id"`
+	Source  string         `json:"source"`
+	Service string         `json:"service,omitempty"` // of source otlp
+	Spans   int64          `json:"spans,omitempty"`   // of source otlp
 	Family  journal.RunID  `json:"family"`
 	Parent  *Origin        `json:"parent,omitempty"`
 	Status  string         `json:"status"` // running, paused, ended
@@ -57,6 +68,7 @@ type Run struct {
 	Started string         `json:"started"` // RFC 3339
 	Last    string         `json:"last"`    // time of the newest entry
 	Entries int64          `json:"entries"`
+	Shipped *int64         `json:"shipped,omitempty"` // of them, in ClickHouse; nil: not known
 	Tip     journal.Hash   `json:"tip"`
 	Agents  int64          `json:"agents"`
 	Held    int64          `json:"held"` // calls that wait for a person
@@ -87,7 +99,10 @@ func FindRun(ctx context.Context, src Source, name string) (Run, error) {
 	if len(runs) == 0 {
 		return Run{}, fmt.Errorf("find run %s: there are no runs yet: start one with `tacho run SPEC`: %w", name, ErrNotFound)
 	}
-	if name == "last" {
+	if name == "last" { // the newest that has a journal: what is asked for next needs one
+		if i := slices.IndexFunc(runs, func(r Run) bool { return r.Source != SourceOTLP }); i >= 0 {
+			return runs[i], nil
+		}
 		return runs[0], nil
 	}
 	var found []Run

@@ -264,9 +264,13 @@ func (v *verifier) contents(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, ref := range byFirstUse(v.refs) {
+	refs := byFirstUse(v.refs)
+	for i, ref := range refs {
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if i%aheadCount == 0 {
+			aheadOf(ctx, v.src, v.run, refs[i:min(i+aheadCount, len(refs))])
 		}
 		b, err := v.src.Content(ctx, v.run, ref)
 		switch seq := v.refs[ref]; {

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 
@@ -80,7 +81,8 @@ func (r *Runner) begin(ctx context.Context, x *execution, progress func(workspac
 	if err := x.run.Objects().SealBase(ctx, tree.Root()); err != nil {
 		return fmt.Errorf("keep the tree as it was: %w", err)
 	}
-	return x.writeStart(ctx, policy, report.LeftOut.Total())
+	x.leftOut = report.LeftOut.Total()
+	return x.writeStart(ctx, policy)
 }
 
 // abandon removes what a start that failed has made; nothing of it was promised to anybody.
@@ -96,7 +98,7 @@ func (r *Runner) abandon(x *execution, cause error) error {
 }
 
 // writeStart opens the gate and writes the first two entries.
-func (x *execution) writeStart(ctx context.Context, policy string, leftOut int64) error {
+func (x *execution) writeStart(ctx context.Context, policy string) error {
 	if err := x.equip(ctx, policy); err != nil {
 		return err
 	}
@@ -104,7 +106,7 @@ func (x *execution) writeStart(ctx context.Context, policy string, leftOut int64
 	if err != nil {
 		return err
 	}
-	body.Family, body.Base, body.Root, body.LeftOut = x.id(), x.tree.Root(), x.tree.Root(), leftOut
+	body.Family, body.Base, body.Root, body.LeftOut = x.id(), x.tree.Root(), x.tree.Root(), x.leftOut
 	if _, err := x.run.Append(ctx, x.root(body)); err != nil {
 		return fmt.Errorf("write the first entry: %w", err)
 	}
@@ -127,8 +129,12 @@ func (x *execution) startBody(policy string) (*journal.RunStarted, error) {
 
 // equip opens what the run works with: tools in their sandbox behind the gate, and the model's frame.
 func (x *execution) equip(ctx context.Context, policy string) error {
+	ancestors, err := x.ancestors(ctx)
+	if err != nil {
+		return err
+	}
 	g, err := gate.Open(ctx, gate.Config{
-		Run: x.run, Tree: x.tree, Toolsets: x.spec.toolsets(), Policy: policy, Clock: x.runner.cfg.Clock, Log: x.runner.cfg.Log,
+		Run: x.run, Ancestors: ancestors, Tree: x.tree, LeftOut: x.leftOut, Toolsets: x.spec.toolsets(), Policy: policy, Clock: x.runner.cfg.Clock, Log: x.runner.cfg.Log,
 		Mount: x.spec.Directory, Home: x.files.home(), Tmp: x.files.tmp(), Scratch: x.files.scratch(),
 		Sandbox: x.spec.Sandbox.options(), HoldFor: x.spec.holdFor(), OnInDoubt: x.spec.OnInDoubt,
 		Watch: func(agent, stream string, chunk []byte) {
@@ -144,6 +150,22 @@ func (x *execution) equip(ctx context.Context, policy string) error {
 	}
 	x.lastSnapshot = x.runner.cfg.Clock()
 	return nil
+}
+
+// ancestors are the runs that this one comes from, nearest first, as far as they are still there.
+func (x *execution) ancestors(ctx context.Context) (all []gate.Ancestor, err error) {
+	for p := x.run.Parent(); p != nil; {
+		j, err := x.runner.cfg.Store.Journal(ctx, p.Run)
+		if errors.Is(err, state.ErrNotFound) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("find the run that this one was forked from: %w", err)
+		}
+		all = append(all, gate.Ancestor{Journal: j, Seq: p.Seq})
+		p = j.Parent()
+	}
+	return all, nil
 }
 
 func (x *execution) treeOptions(progress func(workspace.Progress)) workspace.Options {

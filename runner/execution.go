@@ -27,6 +27,8 @@ type execution struct {
 	gate   *gate.Gate
 	files  layout
 
+	leftOut int64 // run.started's
+
 	talk         conversation // of the root agent
 	lastSnapshot time.Time
 

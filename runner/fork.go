@@ -58,6 +58,13 @@ func (r *Runner) fork(ctx context.Context, parent journal.RunID, seq int64, chan
 		return id, err
 	}
 	defer x.cancel()
+	tier, err := gate.SandboxTier(ctx, spec.Sandbox.options())
+	if err != nil {
+		return id, err
+	}
+	if x.leftOut, err = leftOut(ctx, from); err != nil {
+		return id, err
+	}
 	if id, err = r.cfg.NewRun(); err != nil {
 		return id, fmt.Errorf("make run id: %w", err)
 	}
@@ -66,7 +73,7 @@ func (r *Runner) fork(ctx context.Context, parent journal.RunID, seq int64, chan
 		return id, err
 	}
 	x.files = layoutOf(r.cfg.Data, id)
-	if err := x.writeFork(ctx, at, policy, change); err != nil {
+	if err := x.writeFork(ctx, at, policy, tier, change); err != nil {
 		return id, r.abandonFork(x, err)
 	}
 	return id, nil
@@ -74,12 +81,15 @@ func (r *Runner) fork(ctx context.Context, parent journal.RunID, seq int64, chan
 
 // writeFork makes the fork's files and its first entries: started, paused, and what the parent had
 // in the middle is given up.
-func (x *execution) writeFork(ctx context.Context, at *journal.State, policy string, change Change) error {
+func (x *execution) writeFork(ctx context.Context, at *journal.State, policy, tier string, change Change) error {
 	if err := x.files.make(gate.ToolUser()); err != nil {
 		return err
 	}
-	if _, err := workspace.Materialise(ctx, x.run.Objects(), at.Root, x.files.tree(), x.treeOptions(nil)); err != nil {
-		return fmt.Errorf("restore the workspace: %w", err)
+	if err := x.openTree(ctx, at); err != nil {
+		return err
+	}
+	if err := x.tree.Sync(ctx); err != nil {
+		return fmt.Errorf("write the index of the working tree: %w", err)
 	}
 	limits, err := x.spec.limits()
 	if err != nil {
@@ -90,8 +100,8 @@ func (x *execution) writeFork(ctx context.Context, at *journal.State, policy str
 		return fmt.Errorf("write spec: %w", err)
 	}
 	body := &journal.RunStarted{Spec: x.run.Stage(text), Goal: x.run.Stage([]byte(x.spec.Prompt)), Model: x.model.Name(),
-		Family: at.Family, Base: at.Base, Root: at.Root, LeftOut: at.LeftOut, Policy: x.run.Stage([]byte(policy)),
-		Sandbox: at.Sandbox, Limits: limits,
+		Family: at.Family, Base: at.Base, Root: at.Root, LeftOut: x.leftOut, Policy: x.run.Stage([]byte(policy)),
+		Sandbox: tier, Limits: limits,
 		Parent: &journal.Parent{Run: at.Run, Seq: at.Next - 1, Entry: at.Tip, State: at.Hash()}}
 	if change.Turn != nil {
 		body.Turn = x.run.Stage(change.Turn)
@@ -134,7 +144,12 @@ func (c Change) apply(s Spec) (Spec, error) {
 	if text, err = json.Marshal(fields); err != nil {
 		return s, err
 	}
-	return ParseSpec(text, "/fork")
+	const file = "/fork" // paths in it are absolute already
+	changed, err := ParseSpec(text, file)
+	if err != nil {
+		return s, fmt.Errorf("change the spec: %s", strings.TrimPrefix(err.Error(), "read spec "+file+": "))
+	}
+	return changed, nil
 }
 
 func setField(fields map[string]any, key, value string) error {

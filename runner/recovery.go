@@ -23,7 +23,7 @@ func (r *Runner) TakeUpAll(ctx context.Context) ([]journal.RunID, error) {
 	var taken []journal.RunID
 	var kept []error
 	for _, info := range infos {
-		if info.Status != journal.StatusRunning || r.find(info.ID) != nil {
+		if info.Status != journal.StatusRunning || info.Imported || r.find(info.ID) != nil {
 			continue
 		}
 		run, err := r.cfg.Store.Run(ctx, info.ID)
@@ -84,15 +84,68 @@ func (r *Runner) reopen(ctx context.Context, id journal.RunID) (*execution, erro
 		return nil, err
 	}
 	x.run, x.files = run, layoutOf(r.cfg.Data, id)
-	if err := x.recover(ctx, s); err != nil {
-		x.cancel()
-		return nil, err
-	}
-	if err := x.equip(ctx, policy); err != nil {
+	if err := x.takeOver(ctx, s, policy); err != nil {
 		x.cancel()
 		return nil, err
 	}
 	return x, nil
+}
+
+// takeOver makes the execution ready to go on from the state s.
+func (x *execution) takeOver(ctx context.Context, s *journal.State, policy string) (err error) {
+	if x.leftOut, err = leftOut(ctx, x.run); err != nil {
+		return err
+	}
+	if err := x.recover(ctx, s); err != nil {
+		return err
+	}
+	if err := x.equip(ctx, policy); err != nil {
+		return err
+	}
+	if tier := x.gate.Sandbox(); tier != s.Sandbox {
+		return x.noteTier(ctx, s.Sandbox, tier)
+	}
+	return nil
+}
+
+// noteTier records that tools are confined otherwise than the journal said so far: on another machine,
+// or on this one after its administrator changed something.
+func (x *execution) noteTier(ctx context.Context, was, is string) error {
+	text, err := json.Marshal(map[string]string{"was": was, "is": is})
+	if err == nil {
+		_, err = x.run.Append(ctx, x.root(&journal.Note{Name: NoteSandbox, Raw: text}))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("record the tier of the sandbox: %w", err), x.gate.Close())
+	}
+	return nil
+}
+
+// NoteSandbox is the note of tools being confined in another tier than run.started's, from here on:
+// {"is":"2","was":"1"}.
+const NoteSandbox journal.Kind = "note.sandbox"
+
+// leftOut is what the copy of the user's directory left out when the run's family began: the tree
+// does not show it.
+func leftOut(ctx context.Context, run *state.Run) (int64, error) {
+	for line, err := range run.Entries(ctx, 0) {
+		if err != nil {
+			return 0, err
+		}
+		e, err := journal.Decode(line)
+		if err != nil {
+			return 0, err
+		}
+		body, err := journal.DecodeBody(e.Kind, e.Body)
+		if err != nil {
+			return 0, err
+		}
+		if started, ok := body.(*journal.RunStarted); ok {
+			return started.LeftOut, nil
+		}
+		break
+	}
+	return 0, errors.New("its first entry is not run.started")
 }
 
 // recorded reads spec and policy from the journal: the files they came from may have changed since.
@@ -123,22 +176,28 @@ func (x *execution) recover(ctx context.Context, s *journal.State) error {
 	if err := x.files.make(gate.ToolUser()); err != nil {
 		return err
 	}
+	if err := x.openTree(ctx, s); err != nil {
+		return err
+	}
+	_, err := x.run.Append(ctx, x.lost(s)...)
+	return err
+}
+
+// openTree brings the run's working tree, made if it is not there, to the root of the state.
+func (x *execution) openTree(ctx context.Context, s *journal.State) error {
 	o := x.treeOptions(nil)
 	// The rules with which the family began govern, not those that an agent may have written since.
 	var err error
 	if o.Ignore, err = workspace.IgnoreText(ctx, x.run.Objects(), s.Base); err != nil {
 		return fmt.Errorf("read what the tree leaves out: %w", err)
 	}
-	tree, err := workspace.Open(ctx, x.files.tree(), x.run.Objects(), s.Root, o)
-	if err != nil {
+	if x.tree, err = workspace.Open(ctx, x.files.tree(), x.run.Objects(), s.Root, o); err != nil {
 		return fmt.Errorf("open the working tree: %w", err)
 	}
-	x.tree = tree
-	if _, err := tree.Restore(ctx, s.Root, nil); err != nil {
+	if _, err := x.tree.Restore(ctx, s.Root, nil); err != nil {
 		return fmt.Errorf("bring the working tree to root %s: %w", s.Root.Short(), err)
 	}
-	_, err = x.run.Append(ctx, x.lost(s)...)
-	return err
+	return nil
 }
 
 // lost drafts what the state shows to be unfinished.

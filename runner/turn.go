@@ -226,7 +226,10 @@ func (x *execution) call(act action) error {
 // check runs the spec's check: a bash call that nobody but the spec asked for. It passes the gate
 // like any other.
 func (x *execution) check(act action) error {
-	arguments, err := json.Marshal(map[string]string{"command": x.spec.Check, "intent": "Check that the goal is reached."})
+	// A check is what the user wrote, often all tests of a project: it may take as long as a call can.
+	const checkSeconds = 1800
+
+	arguments, err := json.Marshal(map[string]any{"command": x.spec.Check, "intent": "Check that the goal is reached.", "timeout_seconds": checkSeconds})
 	if err != nil {
 		return fmt.Errorf("write the check's arguments: %w", err)
 	}

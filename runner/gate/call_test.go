@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tachograph/runner/gate"
+	"tachograph/runner/state"
 	"tachograph/schemas/journal"
 )
 
@@ -357,6 +358,50 @@ func TestReadOutput(t *testing.T) {
 	end = l.do(request("/", 1, "read_output", map[string]any{"call": name, "offset": 10000, "limit": 2}))
 	if !strings.Contains(text(end), "10000") {
 		t.Errorf("%s %q", end.Status, text(end))
+	}
+}
+
+// A fork reads its parent's outputs by the names that the conversation has, and its own calls of the
+// same number by names of their own.
+func TestReadOutputOfAncestor(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil, nil)
+	l.turn("/", 2)
+	end := l.do(bash(0, "seq 1 20000"))
+	seen := l.run.Len() - 1
+	late := l.do(bash(1, "seq 30001 50000")) // after the fork
+	fork, err := l.store.Create(l.Context(), journal.RunID{0: 1, 6: 0x70, 8: 0x80, 15: 9}, state.CreateOptions{Parent: &state.ForkPoint{Run: labRun, Seq: seen}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := l.run.At(l.Context(), seen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent := l.run
+	if err := l.gate.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.tree.Restore(l.Context(), at.Root, nil); err != nil {
+		t.Fatal(err)
+	}
+	l.run = fork
+	l.openGate(func(c *gate.Config) { c.Ancestors = []gate.Ancestor{{Journal: parent.Journal, Seq: seen}} })
+	l.append("/", &journal.RunStarted{Spec: l.stage("{}"), Goal: l.stage("goal"), Model: "script/x", Family: labRun, Base: at.Base, Root: at.Root,
+		Policy: l.stage(l.conf.Policy), Sandbox: l.gate.Sandbox(), Parent: &journal.Parent{Run: labRun, Seq: seen, Entry: at.Tip, State: at.Hash()}})
+	l.turn("/", 4)
+	own := l.do(bash(0, "seq 60001 80000"))
+	name := "c" + jsonNumber(own.Call) + "-00000009"
+	if !strings.Contains(text(own), name) {
+		t.Fatalf("the text does not name the call %s: %q", name, text(own)[len(text(own))-300:])
+	}
+	for i, c := range []struct{ call, want string }{
+		{"c" + jsonNumber(end.Call), "10000"}, {name, "70000"}, {"c" + jsonNumber(late.Call), "no stored output"},
+	} {
+		end := l.do(request("/", int64(i+1), "read_output", map[string]any{"call": c.call, "offset": 10000, "limit": 2}))
+		if !strings.Contains(text(end), c.want) {
+			t.Errorf("call %s: %s %q", c.call, end.Status, text(end))
+		}
 	}
 }
 

@@ -139,8 +139,11 @@ func TestOpenRefusesBadPolicy(t *testing.T) {
 
 func TestCheckSandbox(t *testing.T) {
 	t.Parallel()
-	if err := gate.CheckSandbox(t.Context(), gate.SandboxOptions{}); err != nil {
+	if tier, err := gate.SandboxTier(t.Context(), gate.SandboxOptions{}); err != nil || tier != "1" && tier != "2" {
 		t.Fatal(err)
+	}
+	if tier, err := gate.SandboxTier(t.Context(), gate.SandboxOptions{Off: true}); err != nil || tier != "off" {
+		t.Errorf("without a sandbox: %q, %v", tier, err)
 	}
 	if err := gate.CheckSandbox(t.Context(), gate.SandboxOptions{ReadOnly: []string{"/no/such/path"}}); err == nil {
 		t.Error("a path that cannot be shown was accepted")

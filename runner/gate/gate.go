@@ -20,10 +20,12 @@ import (
 
 // Config is what the gate of one run works with.
 type Config struct {
-	Run      *state.Run
-	Tree     *workspace.Tree
-	Toolsets []string // as in the spec
-	Policy   string   // text; in force until the state names another (policy.changed)
+	Run       *state.Run
+	Tree      *workspace.Tree
+	LeftOut   int64      // run.started's: the tree's own are counted besides
+	Toolsets  []string   // as in the spec
+	Ancestors []Ancestor // of a fork, nearest first: their outputs can be read
+	Policy    string     // text; in force until the state names another (policy.changed)
 
 	Mount   string // the user's directory, at whose path tools see the tree
 	Home    string // host directories, private to the run: see sandbox.Config

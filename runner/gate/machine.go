@@ -24,12 +24,7 @@ type Report = sandbox.Report
 func Probe(ctx context.Context, dir string) Report { return sandbox.ProbeAt(ctx, dir) }
 
 // ToolUser is the host user that owns working trees and runs tools, −1 if that is who we are.
-func ToolUser() int {
-	if os.Getuid() == 0 {
-		return sandbox.DefaultUID
-	}
-	return -1
-}
+func ToolUser() int { return sandbox.ToolUser(0) }
 
 // IsUnavailable says whether err means that this machine cannot confine tools.
 func IsUnavailable(err error) bool {
@@ -48,31 +43,37 @@ type SandboxOptions struct {
 // CheckSandbox starts and ends a sandbox in a temporary directory, so that a machine that cannot
 // confine tools is known before anything is copied. The error says what is missing and what mends it.
 func CheckSandbox(ctx context.Context, o SandboxOptions) error {
+	_, err := SandboxTier(ctx, o)
+	return err
+}
+
+// SandboxTier is CheckSandbox, and gives the tier as run.started spells it.
+func SandboxTier(ctx context.Context, o SandboxOptions) (tier string, err error) {
 	dir, err := os.MkdirTemp("", "tacho-check-")
 	if err != nil {
-		return fmt.Errorf("check sandbox: %w", err)
+		return "", fmt.Errorf("check sandbox: %w", err)
 	}
 	defer os.RemoveAll(dir)
 	c := Config{Sandbox: o, Mount: filepath.Join(dir, "tree")}
 	for name, path := range map[string]*string{"home": &c.Home, "tmp": &c.Tmp, "scratch": &c.Scratch} {
 		*path = filepath.Join(dir, name)
 		if err := os.Mkdir(*path, 0o700); err != nil {
-			return fmt.Errorf("check sandbox: %w", err)
+			return "", fmt.Errorf("check sandbox: %w", err)
 		}
 	}
 	if err := os.Mkdir(c.Mount, 0o700); err != nil {
-		return fmt.Errorf("check sandbox: %w", err)
+		return "", fmt.Errorf("check sandbox: %w", err)
 	}
 	if uid := ToolUser(); uid > 0 {
 		if err := errors.Join(os.Chmod(dir, 0o755), os.Chown(c.Mount, uid, uid)); err != nil {
-			return fmt.Errorf("check sandbox: %w", err)
+			return "", fmt.Errorf("check sandbox: %w", err)
 		}
 	}
 	box, err := openBox(ctx, c, c.Mount)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return box.close()
+	return box.tier(), box.close()
 }
 
 // box is the run's sandbox. One that was lost (its helper was killed) is opened again, with the tier

@@ -91,7 +91,7 @@ func (c *call) permit(ctx context.Context, n now, a *allowance) (permit, error) 
 		return permit{}, err
 	}
 	started := &journal.CallStarted{Call: c.id, Attempt: n.call.Attempt + 1, Root: n.root}
-	p := permit{id: callID(c.id, started.Attempt), attempt: started.Attempt, root: n.root, plan: c.plan, session: session,
+	p := permit{id: callName(c.c.Run.Journal, c.id, started.Attempt), attempt: started.Attempt, root: n.root, plan: c.plan, session: session,
 		before: n.session, leftOut: n.leftOut}
 	if c.plan.Idempotent && c.plan.Scope != tools.ScopeWorkspace {
 		started.Key = p.id
@@ -124,21 +124,13 @@ func (c *call) permit(ctx context.Context, n now, a *allowance) (permit, error) 
 	return p, nil
 }
 
-// callID names a call where the model and the disk see it: c17, and c17.2 when it is tried again.
-func callID(id, attempt int64) string {
-	if attempt > 1 {
-		return fmt.Sprintf("c%d.%d", id, attempt)
-	}
-	return fmt.Sprintf("c%d", id)
-}
-
 // clearAttempts removes what earlier attempts left in overlays of theirs. Nothing of it was applied.
 func (c *call) clearAttempts(attempt int64) error {
 	if c.plan.Targets.Command == "" {
 		return nil
 	}
 	for n := int64(1); n < attempt; n++ {
-		if err := c.box.get().Discard(callID(c.id, n)); err != nil {
+		if err := c.box.get().Discard(callName(c.c.Run.Journal, c.id, n)); err != nil {
 			return fmt.Errorf("discard attempt %d: %w", n, err)
 		}
 	}
@@ -182,8 +174,9 @@ func (c *call) take(ctx context.Context, p permit, out *tools.Outcome, failed er
 		case len(out.Touched) > 0:
 			d.Delta, failed = c.c.Tree.TakePaths(ctx, out.Touched)
 		default:
-			d.From, d.To, d.LeftOut = p.root, p.root, p.leftOut
+			d.From, d.To, d.LeftOut = p.root, p.root, p.leftOut-c.c.LeftOut
 		}
+		d.leftOut = c.c.LeftOut + d.LeftOut
 	}
 	if failed == nil && len(d.Changes) > 0 {
 		d.text, failed = d.Encode()
@@ -197,13 +190,14 @@ func (c *call) take(ctx context.Context, p permit, out *tools.Outcome, failed er
 	}
 	*out = tools.Outcome{Status: tools.StatusError, Exit: -1, Session: p.session, Text: "The call failed in the runner, not in the tool, and nothing " +
 		"that it changed in the workspace was kept: " + failed.Error()}
-	return delta{Delta: workspace.Delta{From: p.root, To: p.root, LeftOut: p.leftOut}}, nil
+	return delta{Delta: workspace.Delta{From: p.root, To: p.root}, leftOut: p.leftOut}, nil
 }
 
 // delta is what a call changed, with its content's bytes if it is anything.
 type delta struct {
 	workspace.Delta
-	text []byte
+	text    []byte
+	leftOut int64 // as call.ended counts it: what lies in the tree, and what never came into it
 }
 
 // undo brings the tree back to the root that the call began with.
@@ -257,7 +251,7 @@ func (c *call) outcome(p permit, out tools.Outcome, d delta, took time.Duration)
 	run := c.c.Run
 	message := chat.ToolResult(c.req.ToolCallID, out.Text)
 	ended := &journal.CallEnded{Call: c.id, Status: out.Status, Exit: int64(out.Exit), Message: run.Stage(message), Root: d.To,
-		LeftOut: d.LeftOut, Files: d.Files(), Added: d.Added, Removed: d.Removed, Observed: observed(out, d),
+		LeftOut: d.leftOut, Files: d.Files(), Added: d.Added, Removed: d.Removed, Observed: observed(out, d),
 		MicroSec: took.Microseconds()}
 	if len(out.Output) > 0 {
 		ended.Output = run.Stage(out.Output)

@@ -200,7 +200,7 @@ func (a *arena) outside(t *testing.T, c sandbox.Config, at attack) {
 	switch {
 	case at.noControl != "":
 		t.Skip("no control: " + at.noControl)
-	case (at.root || at.asTool) && os.Getuid() != 0:
+	case (at.root || at.asTool) && sandbox.ToolUser(0) < 0:
 		t.Skip("the control needs root")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), attackTimeout)

@@ -51,7 +51,7 @@ type Config struct {
 	ReadOnly []string
 
 	// UID is the host user and group that tools run as when the caller is root; 0 means DefaultUID. An ordinary user's
-	// tools run as that user.
+	// tools run as that user, as do those of a root who has no other; see ToolUser.
 	UID int
 
 	Tier    Tier // TierAuto chooses
@@ -111,9 +111,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.UID < 0 {
 		return c, fmt.Errorf("check uid: %d is negative", c.UID)
 	}
-	if c.UID == 0 {
-		c.UID = DefaultUID
-	}
+	c.UID = ToolUser(c.UID)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -35,6 +35,10 @@ type helper struct {
 
 // startHelper starts a zygote, hands it the layout and waits until it has rehearsed a call. On error nothing is left.
 func startHelper(ctx context.Context, c Config, l layout, fds []int) (*helper, error) {
+	if isHelper() {
+		// Without this, a program that forgot RunIfHelper would start itself again without end.
+		return nil, errors.New("start helper: this process is one already: its main, or the TestMain of its tests, must call RunIfHelper first")
+	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, refuse(featureProtocol, "make socket pair", err)
@@ -75,12 +79,11 @@ func helperCommand(c Config, t Tier, socket *os.File, stderr *logWriter) *exec.C
 		ExtraFiles: []*os.File{socket}, Stderr: stderr, // a session of its own: no terminal's signals
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
-	root := os.Getuid() == 0
 	switch t {
 	case TierNamespaces:
-		namespaces(cmd.SysProcAttr, c.UID, root)
+		namespaces(cmd.SysProcAttr, c.UID)
 	case TierLandlock:
-		if root {
+		if c.UID >= 0 {
 			cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(c.UID), Gid: uint32(c.UID)}
 		}
 	}
@@ -89,9 +92,11 @@ func helperCommand(c Config, t Tier, socket *os.File, stderr *logWriter) *exec.C
 
 // namespaces puts the process into namespaces of its own with exactly the capabilities over them that it needs:
 // mounting, raising loopback, dropping capabilities, and treating the tool user's files as overlayfs must.
-func namespaces(a *syscall.SysProcAttr, uid int, root bool) {
+//
+// uid is that of the tools' user; −1: it is ours.
+func namespaces(a *syscall.SysProcAttr, uid int) {
 	hostUID, hostGID := os.Getuid(), os.Getgid()
-	if root {
+	if uid >= 0 {
 		hostUID, hostGID = uid, uid
 		a.Credential = &syscall.Credential{Uid: innerUID, Gid: innerUID, NoSetGroups: true}
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"os"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -158,4 +159,15 @@ func interpret(t *testing.T, code []unix.SockFilter, nr, arch uint32) uint32 {
 	}
 	t.Fatal("ran off the end")
 	return 0
+}
+
+// A program that forgets RunIfHelper must not start itself again without end: the helper that then runs its main
+// is refused a helper of its own. Not parallel: it changes the arguments of this process.
+func TestHelperStartsNoHelper(t *testing.T) {
+	args := os.Args
+	defer func() { os.Args = args }()
+	os.Args = []string{helperName}
+	if _, err := startHelper(t.Context(), Config{}, layout{}, nil); err == nil || !strings.Contains(err.Error(), "RunIfHelper") {
+		t.Errorf("a helper started another: %v", err)
+	}
 }

@@ -71,9 +71,9 @@ func (b *layoutBuilder) namespaces(c Config, v view) error {
 }
 
 func (b *layoutBuilder) landlock(c Config) error {
-	uid := os.Getuid()
-	if uid == 0 {
-		uid = c.UID
+	uid := c.UID
+	if uid < 0 {
+		uid = os.Getuid()
 	}
 	if b.Limits.Processes > 0 {
 		b.Limits.Processes += countThreads(uid)

@@ -4,6 +4,7 @@ package sandbox_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -31,6 +32,7 @@ const envParent = "PARENT"
 type orders struct {
 	Config sandbox.Config
 	Fifo   string // hold: where the command says that it is up
+	Script string // look: what to run, in bash; "": write a file and read it
 
 	Call  uintptr // rob: the system call that answers Errno from now on
 	Arg   uint32  // rob: only where argument 0 has one of these bits; 0: always
@@ -58,6 +60,8 @@ func runParent(what string) {
 		if err := rob(o); err != nil {
 			leave(1, err)
 		}
+		look(o)
+	case "look":
 		look(o)
 	case "forbid namespaces":
 		if err := os.WriteFile("/proc/sys/user/max_user_namespaces", []byte("0"), 0); err != nil {
@@ -112,7 +116,8 @@ func look(o orders) {
 	case err == nil:
 		f.Tier = s.Tier()
 		var out lockedBuffer
-		if _, err := s.Run(context.Background(), sandbox.Command{ID: "a", Args: []string{"bash", "-c", "echo hello > f; cat f"}, Stdout: &out, Stderr: &out, Overlay: true}); err != nil {
+		script := cmp.Or(o.Script, "echo hello > f; cat f")
+		if _, err := s.Run(context.Background(), sandbox.Command{ID: "a", Args: []string{"bash", "-c", script}, Stdout: &out, Stderr: &out, Overlay: true}); err != nil {
 			f.Error = err.Error()
 		}
 		f.Output = strings.TrimSpace(out.String())
@@ -271,6 +276,32 @@ func TestNamespacesForbidden(t *testing.T) {
 	if f.Tier != sandbox.TierLandlock || f.Output != "hello" {
 		t.Errorf("got %+v", f)
 	}
+}
+
+// TestRootOfOneID is root of a user namespace in which there is no other user, as in a rootless container. Tools run as
+// that user, with no capability left.
+func TestRootOfOneID(t *testing.T) {
+	t.Parallel()
+	eachTier(t, func(t *testing.T, c sandbox.Config) {
+		uid, gid := os.Getuid(), os.Getgid()
+		if uid == 0 {
+			uid, gid = sandbox.DefaultUID, sandbox.DefaultUID
+			for _, d := range []string{c.Home, c.Tmp, c.Scratch} {
+				give(t, d)
+			}
+		}
+		cmd := parent(t, "look", orders{Config: c, Script: "echo hello > f; cat f; chmod 0 f; cat f 2>/dev/null || echo no privilege"})
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  unix.CLONE_NEWUSER,
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: gid, Size: 1}},
+			Credential:  &syscall.Credential{Uid: 0, Gid: 0, NoSetGroups: true},
+		}
+		f := findingsOf(t, cmd)
+		if f.Tier != c.Tier || f.Output != "hello\nno privilege" {
+			t.Errorf("got %+v", f)
+		}
+	})
 }
 
 func TestOpenCancelled(t *testing.T) {

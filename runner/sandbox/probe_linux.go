@@ -45,8 +45,8 @@ func tryTier(ctx context.Context, dir string, t Tier) error {
 			return err
 		}
 	}
-	if os.Getuid() == 0 {
-		if err := os.Chown(c.Tree, DefaultUID, DefaultUID); err != nil {
+	if uid := ToolUser(0); uid >= 0 {
+		if err := os.Chown(c.Tree, uid, uid); err != nil {
 			return err
 		}
 	}

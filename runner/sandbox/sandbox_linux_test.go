@@ -62,7 +62,7 @@ func newConfig(t testing.TB) sandbox.Config {
 // give makes the tools' user the owner of path and everything below.
 func give(t testing.TB, path string) {
 	t.Helper()
-	if os.Getuid() != 0 {
+	if sandbox.ToolUser(0) < 0 {
 		return
 	}
 	err := filepath.WalkDir(path, func(p string, _ os.DirEntry, err error) error {

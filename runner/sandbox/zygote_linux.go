@@ -20,7 +20,7 @@ const helperName = "tacho-sandbox"
 // RunIfHelper turns this process into a zygote if it was started as one, and then never returns. Programs and tests that
 // use this package call it first thing in main or TestMain: a zygote is this same binary, executed once more.
 func RunIfHelper() {
-	if len(os.Args) != 1 || os.Args[0] != helperName {
+	if !isHelper() {
 		return
 	}
 	if err := runZygote(os.NewFile(helperSocket, "socket")); err != nil {
@@ -29,6 +29,8 @@ func RunIfHelper() {
 	}
 	os.Exit(0)
 }
+
+func isHelper() bool { return len(os.Args) == 1 && os.Args[0] == helperName }
 
 // helperSocket is the zygote's end of the socket pair, the first descriptor after the standard three.
 const helperSocket = 3

@@ -77,6 +77,7 @@ func (f *follower) follow() error {
 			}
 		}
 		f.report()
+		f.course.set(func(c *course) { c.stuck = f.check.suspect && f.cfg.Store == nil || f.check.vain >= maxVain })
 		if last || f.complete() {
 			return nil
 		}
@@ -107,6 +108,10 @@ func (f *follower) begin() error {
 	}
 	f.check.claim = at.next
 	f.shipped, f.heads, f.saved = at, at.heads, at.checkpoint
+	if at.ended && at.next == f.journal.Len() { // nothing is to come, so what was named before need not be known
+		f.next, f.tip, f.when = at.next, tip, when
+		return nil
+	}
 	f.goTo(at.next, tip, when)
 	f.namer.startChunks(f.working, f.saved)
 	return nil
@@ -314,7 +319,6 @@ func (f *follower) report() {
 		c.now.Shipped, c.now.Total = f.shipped.next, f.journal.Len()
 		c.now.Stored, c.now.Rejected = f.check.stored, f.check.rejected
 		c.now.Err = f.check.err
-		c.stuck = f.check.suspect && f.cfg.Store == nil || f.check.vain >= maxVain
 	})
 }
 

@@ -76,6 +76,9 @@ func (f *follower) compare() error {
 	if !f.mustCheck() || f.cfg.Clock().Before(f.check.due) && !f.course.isUrgent() {
 		return nil
 	}
+	if f.course.takeAfresh() {
+		f.check.vain, f.check.pause = 0, 0
+	}
 	before := f.check.stored
 	err := f.work(f.reconcile)
 	if err != nil && (f.closing() || errors.Is(err, state.ErrErased)) {
@@ -135,7 +138,7 @@ func (f *follower) reconcile() error {
 // confirmUpTo confirms the entries before have, if all that they name is there too. Else it is sent
 // again (mended).
 func (f *follower) confirmUpTo(have int64) (mended bool, err error) {
-	if have < f.shipped.next {
+	if have == 0 || have < f.shipped.next {
 		return false, nil
 	}
 	sent, err := f.mend(f.shipped.next, have)

@@ -137,6 +137,7 @@ type course struct {
 	urgent  int           // callers of Ship
 	wake    func()        // ends the follower's waiting; nil: it does not wait
 	poked   bool          // since it last waited
+	afresh  bool          // what was in vain is tried again
 }
 
 func newCourse() *course { return &course{changed: make(chan struct{})} }
@@ -161,6 +162,9 @@ func (c *course) poke(by int) {
 	defer c.mu.Unlock()
 	c.urgent += by
 	c.poked = true
+	if by > 0 {
+		c.afresh, c.stuck = true, false
+	}
 	if c.wake != nil {
 		c.wake()
 	}
@@ -175,6 +179,14 @@ func (c *course) sleep(wake func()) (poked bool) {
 		c.wake = wake
 	}
 	return poked
+}
+
+// takeAfresh says whether somebody asked since the last time.
+func (c *course) takeAfresh() (asked bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	asked, c.afresh = c.afresh, false
+	return asked
 }
 
 func (c *course) awake() {

@@ -63,7 +63,7 @@ func (r *Run) AppendNext(ctx context.Context, drafts func(next int64) []Draft) (
 }
 
 // Snapshot appends a snapshot of the state and the workspace as they are, with a checkpoint, and
-// signs a head over it. leftOut is the number of entries of the user's directory outside the tree.
+// signs a head over it. leftOut is as the entry's field.
 func (r *Run) Snapshot(ctx context.Context, why string, leftOut int64) (Written, error) {
 	written, err := r.append(ctx, nil, func(s *journal.State) []Draft {
 		return []Draft{{Agent: "/", Body: &journal.Snapshot{Why: why, Root: s.Root, LeftOut: leftOut}}}
@@ -131,6 +131,9 @@ func (r *Run) apply(draft func(*journal.State) []Draft) (*writer, error) {
 	defer r.mu.Unlock()
 	if r.gone != nil {
 		return nil, r.gone
+	}
+	if r.info.Imported {
+		return nil, ErrImported
 	}
 	w := newWriter(r, draft(r.live))
 	if err := w.addAll(); err != nil {

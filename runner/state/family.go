@@ -66,10 +66,12 @@ func (f *family) end(err error) {
 }
 
 // newFamily makes a family and its rows, in b.
-func (s *Store) newFamily(b *pebble.Batch, id journal.RunID, volatile bool) (*family, error) {
+func (s *Store) newFamily(b *pebble.Batch, id journal.RunID, o CreateOptions) (*family, error) {
 	f := &family{store: s, id: id, pending: map[journal.Object]pendingObject{},
-		rec: familyRecord{Volatile: volatile, Made: s.o.Clock().UTC()}}
-	if _, err := io.ReadFull(s.o.Rand, f.salt[:]); err != nil {
+		rec: familyRecord{Volatile: o.Volatile, Made: s.o.Clock().UTC()}}
+	if o.salt != nil {
+		f.salt = *o.salt
+	} else if _, err := io.ReadFull(s.o.Rand, f.salt[:]); err != nil {
 		return nil, fmt.Errorf("make salt: %w", err)
 	}
 	if _, err := io.ReadFull(s.o.Rand, f.rec.Base[:]); err != nil {

@@ -40,7 +40,7 @@ type RunInfo struct {
 // of brings the summary up to the state and to now, the time of its newest entry.
 func (i RunInfo) of(s *journal.State, now time.Time, bytes int64) RunInfo {
 	i.Status, i.Why, i.Goal, i.Model, i.Last = s.Status, s.Why, s.Goal, s.Model, now
-	if i.Entries == 0 {
+	if i.Started.IsZero() {
 		i.Started = now
 	}
 	i.Entries, i.Bytes = s.Next, i.Bytes+bytes

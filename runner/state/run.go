@@ -43,6 +43,9 @@ type Run struct {
 type CreateOptions struct {
 	Parent   *ForkPoint // makes a fork, in the family of the parent
 	Volatile bool       // see the package comment; a fork is what its family is
+
+	imported bool          // see Import
+	salt     *journal.Salt // of an imported family
 }
 
 // ForkPoint is an entry of a run, from whose state a fork begins.
@@ -75,14 +78,14 @@ func (s *Store) create(ctx context.Context, id journal.RunID, o CreateOptions) (
 	var f *family
 	var err error
 	if o.Parent == nil {
-		f, err = s.newFamily(batch, id, o.Volatile)
+		f, err = s.newFamily(batch, id, o)
 	} else {
 		f, live, err = s.parentOf(ctx, *o.Parent)
 	}
 	if err != nil {
 		return nil, err
 	}
-	info := RunInfo{ID: id, Family: f.id, Parent: o.Parent, Volatile: f.rec.Volatile, Status: StatusCreated}
+	info := RunInfo{ID: id, Family: f.id, Parent: o.Parent, Volatile: f.rec.Volatile, Imported: o.imported, Status: StatusCreated}
 	row, err := info.row()
 	if err != nil {
 		return nil, err
@@ -228,6 +231,9 @@ func (r *Run) Take(ctx context.Context) error {
 	defer r.mu.Unlock()
 	if r.gone != nil {
 		return fmt.Errorf("take run %s: %w", r.id, r.gone)
+	}
+	if r.info.Imported {
+		return fmt.Errorf("take run %s: %w", r.id, ErrImported)
 	}
 	batch := r.store.rows.db.NewBatch()
 	batch.Set(idKey(rowLease, r.id), binary.BigEndian.AppendUint64(nil, uint64(r.epoch+1)), nil)

@@ -207,7 +207,11 @@ func (u *userDir) own(f folder, name string, uid, gid int) error {
 	if !u.root {
 		return nil
 	}
-	return wrap("give away", name, unix.Fchownat(f.fd, name, uid, gid, unix.AT_SYMLINK_NOFOLLOW))
+	err := unix.Fchownat(f.fd, name, uid, gid, unix.AT_SYMLINK_NOFOLLOW)
+	if err == unix.EINVAL {
+		return nil // an owner that does not exist in our user namespace: nobody here can give to it
+	}
+	return wrap("give away", name, err)
 }
 
 // parent opens the directory of path without following a link. at is the component that could not be

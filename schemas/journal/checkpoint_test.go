@@ -226,3 +226,45 @@ func TestCheckpointForgedList(t *testing.T) {
 		}
 	}
 }
+
+// CheckpointChunks lists exactly what loading the checkpoint asks for.
+func TestCheckpointChunks(t *testing.T) {
+	t.Parallel()
+	told := story(t)
+	store := chunks{}
+	s := journal.Start(nil)
+	for i, line := range told.lines {
+		if _, _, err := s.Apply(line); err != nil {
+			t.Fatal(err)
+		}
+		record, _ := store.save(s)
+		asked := map[journal.Hash]bool{}
+		if _, err := journal.LoadCheckpoint(record, func(name journal.Hash) ([]byte, error) {
+			asked[name] = true
+			return store.get(name)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		listed, err := journal.CheckpointChunks(record, func(names []journal.Hash) (texts [][]byte, err error) {
+			for _, name := range names {
+				texts = append(texts, store[name])
+			}
+			return texts, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range listed {
+			if !asked[name] {
+				t.Fatalf("after entry %d: chunk %s is listed twice or not needed", i, name)
+			}
+			delete(asked, name)
+		}
+		if len(asked) > 0 {
+			t.Fatalf("after entry %d: %d chunks are not listed", i, len(asked))
+		}
+	}
+	if _, err := journal.CheckpointChunks([]byte("{"), nil); err == nil {
+		t.Error("a damaged record was taken")
+	}
+}

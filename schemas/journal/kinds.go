@@ -84,7 +84,7 @@ type RunStarted struct {
 	Message Ref     `json:"message,omitzero"`
 	Base    Object  `json:"base"`     // the family's tree as it was before any run
 	Root    Object  `json:"root"`     // the tree at the start of this run
-	LeftOut int64   `json:"left_out"` // entries of the user's directory that are not in the tree
+	LeftOut int64   `json:"left_out"` // what the copy of the user's directory left out, as files or directories; a fork has its parent's
 	Policy  Ref     `json:"policy"`   // the policy set, as text
 	Sandbox string  `json:"sandbox"`  // tier: "1", "2" or "off"
 	Limits  Limits  `json:"limits"`
@@ -210,9 +210,9 @@ type CallEnded struct {
 	Root     Object `json:"root"`             // of the workspace after the call
 	Delta    Ref    `json:"delta,omitzero"`   // JSON: the paths that changed
 	Files    int64  `json:"files"`
-	Added    int64  `json:"added"`   // lines
-	Removed  int64  `json:"removed"` // lines
-	LeftOut  int64  `json:"left_out"`
+	Added    int64  `json:"added"`    // lines
+	Removed  int64  `json:"removed"`  // lines
+	LeftOut  int64  `json:"left_out"` // as Snapshot.LeftOut, after the call
 	Observed string `json:"observed"` // effect that was seen: none, read, write, delete
 	MicroSec int64  `json:"us"`       // wall time of the tool
 }
@@ -292,7 +292,7 @@ type Checkpoint struct {
 type Snapshot struct {
 	Why     string `json:"why"`
 	Root    Object `json:"root"`
-	LeftOut int64  `json:"left_out"`
+	LeftOut int64  `json:"left_out"` // files or directories that Root does not cover: RunStarted.LeftOut and those that now lie in the tree
 	Commit
 }
 

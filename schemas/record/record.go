@@ -25,7 +25,8 @@
 //	chunk     the journal.Hash of a checkpoint's chunk  the family's id
 //
 // Seq of a content record is that of the first entry that needed it, so that what one run needs is
-// one range. Scope of an object is a UUID for a family, 64 hex digits for a base tree; a base tree
+// one range; a sender that remembers no more sends the same piece again with the seq of a later one.
+// Scope of an object is a UUID for a family, 64 hex digits for a base tree; a base tree
 // stands once for all runs that began with it.
 //
 // Order: the family's salt, then for each entry the content and objects that it names, then the

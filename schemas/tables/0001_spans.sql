@@ -108,12 +108,13 @@ CREATE TABLE IF NOT EXISTS spans
     received           DateTime64(3, 'UTC')          CODEC(Delta(8), ZSTD(1)),
 
     -- One row a trace: a list of them reads this and not the spans. Tokens and costs are those of model calls
-    -- alone, since agents repeat the sums of theirs.
+    -- alone, since agents repeat the sums of theirs. No expression here may throw, whatever a span says: the
+    -- insert would fail for ever. So times are added as integers, which wrap.
     PROJECTION traces
     (
         SELECT
             project, source, trace_id,
-            count(), min(start), max(start + toIntervalNanosecond(duration_ns)), max(received),
+            count(), min(start), max(toUnixTimestamp64Nano(start) + toInt64(duration_ns)), max(received),
             minIf(tuple(start, service, name), parent_span_id = 0),
             min(tuple(start, service, name)),
             max(conversation_id), max(request_model),

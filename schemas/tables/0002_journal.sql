@@ -8,7 +8,7 @@
 -- TTL: none; DeleteFamily.
 
 -- entries: one row an entry. `line` is the entry, the other columns are read from it for queries.
--- ORDER BY: a run from any seq on is one range. Two different entries at one seq (a worker that lost its
+-- ORDER BY: a run from any seq on is one range; granules are as small as what a rebuild reads after a checkpoint. Two different entries at one seq (a worker that lost its
 --   lease went on) are two rows: readers follow prev back from the newest entry of the highest epoch.
 CREATE TABLE IF NOT EXISTS entries
 (
@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS entries
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (project, run, seq, epoch, hash)
-SETTINGS non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
+SETTINGS index_granularity = 512, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- content: parts (at most 960 KiB) of the bytes that entries, trees and checkpoints of a family name, and of
 -- attributes too long for a span.

@@ -55,8 +55,10 @@ func TestDashboardsAreWritten(t *testing.T) {
 // model is the part of a dashboard that Grafana would stumble over if it were wrong.
 type model struct {
 	UID, Title string
-	Templating struct{ List []struct{ Name, Query string } }
-	Panels     []struct {
+	Templating struct {
+		List []struct{ Name, Query string }
+	}
+	Panels []struct {
 		ID         int
 		Title      string
 		Datasource struct{ Type, UID string }

@@ -69,7 +69,7 @@ func runs() Row {
 	return Row{10, []Panel{
 		{Title: "Runs", Description: "The newest; a click leads to the run", Kind: "table", Width: gridWidth, Unit: "short",
 			Links: []Link{{"run", "Open the run", runURL}},
-			Queries: []Query{{SQL: "SELECT toString(trace_id) AS run, any(service) AS service, min(start) AS started, count() AS spans,\n" +
+			Queries: []Query{{SQL: "SELECT toString(trace_id) AS run, any(service) AS of_service, min(start) AS started, count() AS spans,\n" +
 				"  countIf(operation = 'chat') AS model_calls, countIf(operation = 'execute_tool') AS tool_calls,\n" +
 				"  countIf(status_code = 2) AS errors, sumIf(cost_nusd, cost_nusd > 0) / 1e9 AS usd\n" +
 				"FROM spans WHERE " + chosen + " GROUP BY trace_id ORDER BY started DESC LIMIT 100"}}},

@@ -237,3 +237,9 @@ func (c *Client) Deny(ctx context.Context, run journal.RunID, call int64, by, re
 func (c *Client) Remove(ctx context.Context, family journal.RunID) error {
 	return c.call(ctx, http.MethodDelete, "/owner/families/"+family.String(), nil, nil)
 }
+
+func (c *Client) Ship(ctx context.Context, run journal.RunID) (at, of int64, err error) {
+	var answer shipped
+	err = c.call(ctx, http.MethodPost, runPath(run, "/ship"), struct{}{}, &answer)
+	return answer.Shipped, answer.Total, err
+}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 
 	"tachograph/replay"
 	"tachograph/runner"
@@ -30,6 +32,8 @@ type Operator interface {
 	Approve(ctx context.Context, run journal.RunID, call int64, by, reason string) error
 	Deny(ctx context.Context, run journal.RunID, call int64, by, reason string) error
 	Remove(ctx context.Context, family journal.RunID) error
+	// Ship returns when the run's journal, as it is now, is in ClickHouse, and says how much of how much is.
+	Ship(ctx context.Context, run journal.RunID) (shipped, total int64, err error)
 }
 
 // Journal is what the owner lets others read: a Source that can also wait for new entries.
@@ -63,7 +67,8 @@ type Server struct {
 }
 
 // Serve begins to answer in the data directory, which the caller owns (it holds the store's lock).
-func Serve(data, version string, j Journal, o Operator) (*Server, error) {
+// Each request is a span of tracer.
+func Serve(data, version string, j Journal, o Operator, tracer trace.Tracer) (*Server, error) {
 	listener, err := listen(data)
 	if err != nil {
 		return nil, fmt.Errorf("listen for other commands: %w", err)
@@ -72,6 +77,7 @@ func Serve(data, version string, j Journal, o Operator) (*Server, error) {
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	e := echo.New()
 	e.HideBanner, e.HidePort, e.HTTPErrorHandler = true, true, writeProblem
+	e.Use(spans(tracer))
 	s.routes(e, reader{j}, operator{o})
 	s.http = &http.Server{Handler: e, ReadHeaderTimeout: 10 * time.Second}
 	if err := writeFile(data, version); err != nil {
@@ -83,6 +89,24 @@ func Serve(data, version string, j Journal, o Operator) (*Server, error) {
 		s.http.Serve(listener)
 	}()
 	return s, nil
+}
+
+// spans makes a span of each request, named by its route: ids would make a name of their own of each.
+func spans(tracer trace.Tracer) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			ctx, span := tracer.Start(r.Context(), r.Method+" "+c.Path(), trace.WithSpanKind(trace.SpanKindServer))
+			defer span.End()
+			c.SetRequest(r.WithContext(ctx))
+			err := next(c)
+			if err != nil {
+				span.RecordError(err)
+				span.SetStatus(codes.Error, "")
+			}
+			return err
+		}
+	}
 }
 
 // Watch hands what happens between entries to whoever listens. It never blocks.
@@ -164,6 +188,7 @@ func (s *Server) routes(e *echo.Echo, r reader, o operator) {
 	e.POST("/owner/runs", o.start)
 	e.POST("/owner/runs/:run/fork", o.fork)
 	e.POST("/owner/runs/:run/approvals/:call", o.approval)
+	e.POST("/owner/runs/:run/ship", o.ship)
 	e.POST("/owner/runs/:run/:verb", o.steer)
 	e.DELETE("/owner/families/:run", o.remove)
 }

@@ -27,6 +27,10 @@ type (
 		By  string `json:"by"`
 		Now bool   `json:"now,omitempty"`
 	}
+	shipped struct {
+		Shipped int64 `json:"shipped"`
+		Total   int64 `json:"total"`
+	}
 	approvalRequest struct {
 		By       string `json:"by"`
 		Decision string `json:"decision"`
@@ -128,4 +132,16 @@ func (o operator) remove(c echo.Context) error {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
+}
+
+func (o operator) ship(c echo.Context) error {
+	run, err := runParam(c)
+	if err != nil {
+		return err
+	}
+	at, of, err := o.to.Ship(c.Request().Context(), run)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, shipped{at, of})
 }

@@ -1,29 +1,21 @@
 package embedded
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
+	"syscall"
 	"time"
 )
 
 const (
-	// startLimit bounds the time from start to first answer. It takes 0.2 to 0.9 s, more after a crash with many parts.
-	startLimit = 3 * time.Minute
-	// readyEvery is how often an engine that starts is asked whether it answers.
-	readyEvery = 20 * time.Millisecond
-	// predecessorLimit is how long an engine whose parent was killed may take to end: longer than its helper lets it.
-	predecessorLimit = 3 * killAfter
+	// predecessorLimit is how long an engine whose parent was killed may take to end: much longer than its helper lets
+	// it, for a machine that is busy.
+	predecessorLimit = time.Minute
 )
 
 // program is what a child runs.
@@ -39,7 +31,7 @@ func (p program) arguments(dir string, port int) []string {
 		return []string{"server", config}
 	}
 	// The local server takes these from its command line only.
-	return []string{"--path=" + filepath.Join(dir, "data"), config, "--listen_host=127.0.0.1", "--http_port=" + strconv.Itoa(port), "--logger.level=" + logLevel}
+	return []string{"--path=" + filepath.Join(dir, "data"), config, "--listen_host=127.0.0.1", "--http_port=" + strconv.Itoa(port), "--log-level=" + logLevel}
 }
 
 // child is one start of the engine.
@@ -68,7 +60,9 @@ func spawn(dir string, p program, port int, env func(string) string, lock *os.Fi
 		Path: self, Args: append([]string{helperName, p.mode, p.file}, p.arguments(dir, port)...),
 		Dir: dir, Env: childEnvironment(dir, env), Stdout: &c.said, Stderr: &c.said,
 		ExtraFiles: []*os.File{r, lock}, // lifelineFD, childLockFD
-		WaitDelay:  time.Second,         // for a server that outlives its helper with our pipe in its hands
+		// Not the group of the terminal: Ctrl-C is for the parent, which still has rows to write then.
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
+		WaitDelay:   time.Second, // for a server that outlives its helper with our pipe in its hands
 	}
 	if err := c.cmd.Start(); err != nil {
 		w.Close()
@@ -126,47 +120,6 @@ func (c *child) failure() error {
 	}
 	if said := c.said.String(); said != "" {
 		return fmt.Errorf("%w: %s", err, said)
-	}
-	return err
-}
-
-// untilReady waits until the child answers the writer, who finds the database there.
-func (c *child) untilReady(ctx context.Context, a access) error {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	// No connection is kept: the engine may be killed, and nobody closes this client.
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil}, Timeout: startLimit}
-	var last error
-	for {
-		if last = createDatabase(ctx, client, a); last == nil {
-			return nil
-		}
-		select {
-		case <-c.done:
-			return c.failure()
-		case <-ctx.Done():
-			return fmt.Errorf("wait for its first answer: %w: %w; it said: %s", ctx.Err(), last, c.said.String())
-		case <-time.After(readyEvery):
-		}
-	}
-}
-
-// createDatabase is the first question. Only an engine with our own passwords answers it well.
-func createDatabase(ctx context.Context, client *http.Client, a access) error {
-	address := url.URL{Scheme: "http", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(a.Port)), Path: "/"}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address.String(), strings.NewReader("CREATE DATABASE IF NOT EXISTS "+Database))
-	if err != nil {
-		return err
-	}
-	request.SetBasicAuth("tacho", a.Writer)
-	response, err := client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, lastLinesSize))
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", response.Status, strings.TrimSpace(string(text)))
 	}
 	return err
 }

@@ -41,15 +41,11 @@ type setting struct {
 }
 
 // caps keep the engine at about 0.9 GB and 50 threads under full load, and a third of that when idle.
-// The pool of scheduled work keeps its size: mutations and dictionaries starve in a smaller one.
-func caps() []setting {
-	return []setting{
+func caps(mode string) []setting {
+	all := []setting{
 		{"max_server_memory_usage", 1_500_000_000},
 		{"max_connections", 64},
 		{"max_concurrent_queries", 32},
-		{"max_thread_pool_size", 64},
-		{"max_thread_pool_free_size", 8},
-		{"thread_pool_queue_size", 1000},
 		{"max_io_thread_pool_size", 8},
 		{"max_io_thread_pool_free_size", 2},
 		{"max_active_parts_loading_thread_pool_size", 2},
@@ -63,9 +59,6 @@ func caps() []setting {
 		{"background_fetches_pool_size", 1},
 		{"background_common_pool_size", 2},
 		{"background_move_pool_size", 1},
-		{"background_buffer_flush_schedule_pool_size", 1},
-		{"background_message_broker_schedule_pool_size", 1},
-		{"background_distributed_schedule_pool_size", 1},
 		{"mark_cache_size", 64 << 20},
 		{"index_mark_cache_size", 16 << 20},
 		{"primary_index_cache_size", 32 << 20},
@@ -77,6 +70,18 @@ func caps() []setting {
 		{"text_index_tokens_cache_size", 16 << 20},
 		{"asynchronous_metrics_update_period_s", 10},
 	}
+	if mode == modeServer {
+		// A server has pools that the local one lacks, with a hundred threads and more by default. Its number of threads is
+		// left alone, as one that is too small for its pools keeps a server from starting.
+		return append(all,
+			setting{"background_buffer_flush_schedule_pool_size", 1},
+			setting{"background_message_broker_schedule_pool_size", 1},
+			setting{"background_distributed_schedule_pool_size", 1})
+	}
+	return append(all,
+		setting{"max_thread_pool_size", 64},
+		setting{"max_thread_pool_free_size", 8},
+		setting{"thread_pool_queue_size", 1000})
 }
 
 // access is what a client needs to know. It is kept in access.json, so that an address that was handed out, to Grafana
@@ -116,10 +121,10 @@ func (a access) save(dir string) error {
 }
 
 // writeConfig writes config.xml and users.xml into dir. The engine gets hashes of the passwords only.
-func writeConfig(dir string, a access) error {
+func writeConfig(dir, mode string, a access) error {
 	err := render(filepath.Join(dir, "config.xml"), configText, map[string]any{
 		"Data": xmlText(filepath.Join(dir, "data")), "Tmp": xmlText(filepath.Join(dir, "tmp")), "Log": xmlText(filepath.Join(dir, "log")),
-		"Users": xmlText(filepath.Join(dir, "users.xml")), "Port": a.Port, "Caps": caps(),
+		"Users": xmlText(filepath.Join(dir, "users.xml")), "Port": a.Port, "Caps": caps(mode),
 		"LogSize": maxLogSize, "LogLevel": logLevel, "LogCount": maxLogFiles,
 	})
 	if err != nil {

@@ -27,7 +27,7 @@
 //
 // The engine lives as long as that SELECT, the SELECT as long as nobody closes its pipe, and the helper
 // closes it when its own pipe ends: by Close, or because the parent is gone, however it died. An engine that does not end
-// by itself within killAfter is killed by the helper. `clickhouse server` has no such SELECT: there the
+// by itself soon is killed by the helper. `clickhouse server` has no such SELECT: there the
 // helper stays beside it and sends SIGTERM, then SIGKILL.
 //
 // # Port
@@ -39,7 +39,7 @@
 // # Users
 //
 //	default   no password, because the engine's own first session is one; may start the listener and
-//	          read the lifeline. It cannot log in over the network
+//	          read the lifeline. A quota of just these two queries keeps everybody else from it
 //	tacho     the writer: everything in every database, no files, no URLs
 //	reader    SELECT in databases whose names begin with tacho; readonly=2
 //	grafana   as reader, with tighter limits

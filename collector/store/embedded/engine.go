@@ -111,7 +111,12 @@ func makeDirs(dir string) error {
 
 // open does all of Open that can fail once the directory is ours.
 func (e *Engine) open(ctx context.Context, c Config) error {
-	var err error
+	// An engine whose parent was killed may still be ending, with the port that we want.
+	predecessor, err := e.lockChild(ctx)
+	if err != nil {
+		return err
+	}
+	predecessor.Close()
 	if e.access, err = loadAccess(e.dir); err != nil {
 		return err
 	}
@@ -120,9 +125,6 @@ func (e *Engine) open(ctx context.Context, c Config) error {
 	}
 	e.access.Port = e.port.port
 	if err := e.access.save(e.dir); err != nil {
-		return err
-	}
-	if err := writeConfig(e.dir, e.access); err != nil {
 		return err
 	}
 	if server, err := lookPath("clickhouse", c.Env); err == nil {
@@ -186,11 +188,15 @@ func (e *Engine) GrafanaDSN() string { return e.access.dsn("grafana", e.access.G
 // answer. So whatever was in flight while Starts stayed equal, read before and after, was answered by one engine.
 func (e *Engine) Starts() uint64 { return e.starts.Load() }
 
-// Kill sends SIGKILL to the child, for tests of what happens then: the engine is started again.
+// Kill sends SIGKILL to the child and waits until it is gone, for tests of what happens then: the engine is started
+// again, and Wait waits for that.
 func (e *Engine) Kill() {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	_ = e.child.cmd.Process.Kill()
+	c := e.child
+	e.mu.Unlock()
+	_ = c.cmd.Process.Kill()
+	<-c.done
+	e.down(c)
 }
 
 // Close ends the engine and waits until it is gone. It may be called more than once.

@@ -32,8 +32,11 @@ const (
 	lifelineFD  = 3 // read end; its end is the order to end
 	childLockFD = 4 // held open as long as an engine lives, never used
 
-	// killAfter is how long an engine may take to end by itself.
+	// killAfter is how long a server may take to end by itself.
 	killAfter = 5 * time.Second
+	// killLibraryAfter is that for the local server. It ends within 25 ms unless clients keep connections to it, for which it
+	// would wait 5 s, whatever shutdown_wait_unfinished says. It loses nothing that it acknowledged by being killed.
+	killLibraryAfter = time.Second
 
 	// statusNoLibrary is a helper's exit status when the library cannot be loaded.
 	statusNoLibrary = 3
@@ -84,7 +87,7 @@ func runLibrary(file string, args []string, lifeline *os.File) error {
 	go func() {
 		_, _ = io.Copy(io.Discard, lifeline)
 		release.Close()
-		time.Sleep(killAfter)
+		time.Sleep(killLibraryAfter)
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	}()
 	runtime.LockOSThread()

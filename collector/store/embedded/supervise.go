@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 )
@@ -18,18 +19,26 @@ const (
 // ErrClosed is returned by Wait when the engine was closed: nobody will answer any more.
 var ErrClosed = errors.New("the engine is closed")
 
+// lockChild takes the lock that a child holds as long as it lives.
+func (e *Engine) lockChild(ctx context.Context) (*os.File, error) {
+	ctx, cancel := context.WithTimeout(ctx, predecessorLimit)
+	defer cancel()
+	return waitLock(ctx, filepath.Join(e.dir, "child.lock"), func() {
+		e.log.Info("waiting for an engine of an earlier process to end", "dir", e.dir)
+	})
+}
+
 // start starts one child and returns when it answers. On an error there is none.
 func (e *Engine) start(ctx context.Context) error {
 	const what = "start ClickHouse in %s: %w"
-	waiting, cancel := context.WithTimeout(ctx, predecessorLimit)
-	lock, err := waitLock(waiting, filepath.Join(e.dir, "child.lock"), func() {
-		e.log.Info("waiting for an engine of an earlier process to end", "dir", e.dir)
-	})
-	cancel()
+	lock, err := e.lockChild(ctx)
 	if err != nil {
 		return fmt.Errorf(what, e.dir, err)
 	}
 	defer lock.Close()
+	if err := writeConfig(e.dir, e.program.mode, e.access); err != nil {
+		return fmt.Errorf(what, e.dir, err)
+	}
 	n, err := nextStart(e.dir)
 	if err != nil {
 		return fmt.Errorf(what, e.dir, err)
@@ -43,7 +52,7 @@ func (e *Engine) start(ctx context.Context) error {
 	e.mu.Lock()
 	e.child = c
 	e.mu.Unlock()
-	if err := c.untilReady(ctx, e.access); err != nil {
+	if err := c.untilReady(ctx, e.access, e.program.mode); err != nil {
 		c.end()
 		if c.noLibrary() {
 			err = fmt.Errorf("%w: %w", errNoLibrary, err)
@@ -65,14 +74,13 @@ func (e *Engine) supervise() {
 	for {
 		select {
 		case <-e.life.Done():
+			e.access.stopQueries()
 			e.child.end()
 			return
 		case <-e.child.done:
 		}
 		e.child.lifeline.Close()
-		e.mu.Lock()
-		e.up = make(chan struct{})
-		e.mu.Unlock()
+		e.down(e.child)
 		e.log.Error("ClickHouse ended and is started again", "dir", e.dir, "error", e.child.failure())
 		if time.Since(e.child.since) > steadyAfter {
 			delay = firstDelay
@@ -91,11 +99,28 @@ func (e *Engine) supervise() {
 	}
 }
 
+// down notes that c, if it is still the newest child, does not answer any more.
+func (e *Engine) down(c *child) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.child != c {
+		return
+	}
+	select {
+	case <-e.up:
+		e.up = make(chan struct{})
+	default: // noted already
+	}
+}
+
 // Wait returns nil as soon as the engine answers: at once, unless it is being restarted. It may have ended again since.
 func (e *Engine) Wait(ctx context.Context) error {
 	e.mu.Lock()
 	up := e.up
 	e.mu.Unlock()
+	if e.life.Err() != nil {
+		return ErrClosed
+	}
 	select {
 	case <-e.life.Done():
 		return ErrClosed

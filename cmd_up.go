@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tachograph/collector/store"
+	"tachograph/runner"
+	"tachograph/web/owner"
+	"tachograph/web/status"
+)
+
+func (c *cli) upCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Run agents, take telemetry in, and keep both in ClickHouse, until Ctrl-C",
+		Long: "Owns the data directory: takes up every run that has not ended, runs those that `tacho run` starts, ships their journals,\n" +
+			"and receives the OpenTelemetry of other people's agents (OTLP over gRPC and HTTP). All of it goes into the ClickHouse of\n" +
+			"--clickhouse, or into an embedded one, which is fetched once (180 MB, with npm).\n\n" +
+			"Agents of others need only OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318.",
+		Args: arguments(0, 0, "no arguments"),
+		RunE: func(cmd *cobra.Command, args []string) error { return c.up(cmd.Context()) },
+	}
+	c.stationFlags(cmd, "127.0.0.1:4317", "127.0.0.1:4318")
+	return cmd
+}
+
+// stationFlags are those of a command that receives telemetry, at these addresses if nothing else is said.
+func (c *cli) stationFlags(cmd *cobra.Command, grpcAddr, httpAddr string) {
+	flags := cmd.Flags()
+	flags.StringVar(&c.otlpGRPC, "otlp-grpc", orDefault(c.env("TACHO_OTLP_GRPC"), grpcAddr), "where OTLP/gRPC is taken; port 0: a free one (TACHO_OTLP_GRPC)")
+	flags.StringVar(&c.otlpHTTP, "otlp-http", orDefault(c.env("TACHO_OTLP_HTTP"), httpAddr), "where OTLP/HTTP is taken (TACHO_OTLP_HTTP)")
+	flags.StringVar(&c.http, "http", orDefault(c.env("TACHO_HTTP"), "127.0.0.1:7080"), "health, readiness and metrics (TACHO_HTTP)")
+	flags.StringVar(&c.pyroscope, "pyroscope", c.env("TACHO_PYROSCOPE"), "a Pyroscope server that this process's CPU profiles go to (TACHO_PYROSCOPE)")
+}
+
+func (c *cli) up(ctx context.Context) (err error) {
+	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt)
+	defer cancel()
+	if client, err := owner.Dial(ctx, c.data); err == nil { // said before ClickHouse is started for nothing
+		defer client.Close()
+		return c.ownedAlready(client)
+	}
+	s, err := c.openStation(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return c.upWith(ctx, s)
+}
+
+func (c *cli) ownedAlready(client *owner.Client) error {
+	return fmt.Errorf("process %d owns %s already: other commands reach it; or choose another directory with --data", client.File.PID, c.data)
+}
+
+// upWith owns the data directory, runs its agents and ships to the station, until ctx ends.
+func (c *cli) upWith(ctx context.Context, s *station) (err error) {
+	p, err := c.reachData(ctx)
+	if err != nil {
+		return err
+	}
+	if p.client != nil {
+		defer p.Close()
+		return c.ownedAlready(p.client)
+	}
+	p.join(s.store)
+	t, err := c.openTracing(ctx, s)
+	if err != nil {
+		return errors.Join(err, p.Close())
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	w, err := c.own(ctx, p, s.outlet(t.tracer), func(runner.Live) {})
+	if err != nil {
+		return errors.Join(err, p.Close())
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	front, err := c.openFront(ctx, s, w)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, front.Close()) }()
+	taken, err := w.runner.TakeUpAll(ctx)
+	if err != nil {
+		p.log.Warn("some runs could not be taken up", "error", err)
+	}
+	c.welcome(s, front, len(taken))
+	<-ctx.Done()
+	c.say("\nClosing. What has not ended goes on at the next start.")
+	return nil
+}
+
+// addresses are what `up` prints for programs.
+type addresses struct {
+	HTTP     string `json:"http"`
+	OTLPGRPC string `json:"otlp_grpc"`
+	OTLPHTTP string `json:"otlp_http"`
+	// ClickHouse is its DSN for --clickhouse on this machine, password and all; of the embedded one, that of the user who
+	// only reads.
+	ClickHouse string `json:"clickhouse"`
+	Taken      int    `json:"taken_up"`
+}
+
+func (c *cli) welcome(s *station, f *front, taken int) {
+	a := addresses{"http://" + f.address, s.grpcAddr, "http://" + s.httpAddr, s.readerDSN(), taken}
+	if c.json {
+		if err := c.printJSON(a); err != nil {
+			c.log().Warn("print addresses", "error", err)
+		}
+		return
+	}
+	c.say("tacho is up on %s.", c.data)
+	c.say("  OTLP/gRPC   %s", a.OTLPGRPC)
+	c.say("  OTLP/HTTP   %s      for agents of others: OTEL_EXPORTER_OTLP_ENDPOINT=%s", a.OTLPHTTP, a.OTLPHTTP)
+	c.say("  ClickHouse  %s      `tacho up --json` prints it with its password", store.Redacted(a.ClickHouse))
+	c.say("  health      %s/readyz, %s/metrics", a.HTTP, a.HTTP)
+	if taken > 0 {
+		c.say("%s had not ended and goes on: `tacho ls --status running`.", count(int64(taken), "run"))
+	}
+	c.say("`tacho run SPEC` starts a run here; Ctrl-C ends.")
+}
+
+// front is the HTTP server for people and monitors.
+type front struct {
+	server  *http.Server
+	address string
+	done    chan struct{}
+	measure *measure
+}
+
+func (c *cli) openFront(ctx context.Context, s *station, w *workshop) (*front, error) {
+	l, err := listenLoopback(c.http, "--http")
+	if err != nil {
+		return nil, err
+	}
+	m, err := openMeasure(ctx, s, w)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	f := &front{address: l.Addr().String(), done: make(chan struct{}), measure: m}
+	f.server = &http.Server{Handler: status.Handler(status.Config{Checks: checks(s), Metrics: m.handler}), ReadHeaderTimeout: 10 * time.Second}
+	go func() { // ends with Close
+		defer close(f.done)
+		if err := f.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("HTTP is not answered any more", "error", err)
+		}
+	}()
+	return f, nil
+}
+
+func (f *front) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	err := f.server.Shutdown(ctx)
+	if err != nil {
+		err = f.server.Close()
+	}
+	<-f.done
+	return errors.Join(err, f.measure.Close())
+}
+
+// checks are what readiness means: requests are taken, and rows reach ClickHouse.
+func checks(s *station) []status.Check {
+	return []status.Check{
+		{Name: "collector", Try: func(context.Context) error {
+			if h := s.collector.Health(); !h.Ready {
+				return errors.New(h.Reason)
+			}
+			return nil
+		}},
+		{Name: "storing", Try: func(context.Context) error {
+			if h := s.collector.Health(); !h.Storing {
+				return errors.New(h.Reason)
+			}
+			return nil
+		}},
+		{Name: "clickhouse", Try: s.store.Ping},
+	}
+}

@@ -1,0 +1,106 @@
+package collector
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	_ "google.golang.org/grpc/encoding/gzip" // senders may compress with it
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/tap"
+	"google.golang.org/protobuf/proto"
+
+	"tachograph/collector/otlp"
+)
+
+// services of OTLP/gRPC. Each has the method Export.
+var services = map[string]otlp.Signal{
+	"opentelemetry.proto.collector.trace.v1.TraceService":     otlp.Traces,
+	"opentelemetry.proto.collector.logs.v1.LogsService":       otlp.Logs,
+	"opentelemetry.proto.collector.metrics.v1.MetricsService": otlp.Metrics,
+}
+
+// GRPCServer is a server that speaks OTLP/gRPC: the caller calls Serve and, before Close, Stop or GracefulStop.
+// Requests reach the handlers as bytes: the generated types would be read only to be thrown away.
+func (c *Collector) GRPCServer() *grpc.Server {
+	s := grpc.NewServer(
+		grpc.ForceServerCodecV2(codec{}),
+		grpc.MaxRecvMsgSize(c.config.Limits.Body),
+		grpc.MaxConcurrentStreams(64),
+		grpc.InTapHandle(func(ctx context.Context, _ *tap.Info) (context.Context, error) {
+			if c.inFlight.Load() > c.config.InFlight {
+				return ctx, grpcError(fmt.Errorf("%w: %d MiB of requests are in memory", ErrBusy, c.config.InFlight>>20))
+			}
+			return ctx, nil
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+	)
+	for name, signal := range services {
+		s.RegisterService(c.service(name, signal), c)
+	}
+	return s
+}
+
+func (c *Collector) service(name string, signal otlp.Signal) *grpc.ServiceDesc {
+	return &grpc.ServiceDesc{
+		ServiceName: name,
+		HandlerType: (*any)(nil),
+		Methods: []grpc.MethodDesc{{
+			MethodName: "Export",
+			Handler: func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+				return c.export(ctx, signal, decode)
+			},
+		}},
+	}
+}
+
+func (c *Collector) export(ctx context.Context, signal otlp.Signal, decode func(any) error) (any, error) {
+	c.counts.requests.Add(1)
+	var body raw
+	if err := decode(&body); err != nil {
+		return nil, err
+	}
+	held := int64(len(body))
+	defer c.inFlight.Add(-held)
+	if c.inFlight.Add(held) > c.config.InFlight {
+		return nil, grpcError(fmt.Errorf("%w: %d MiB of requests are in memory", ErrBusy, c.config.InFlight>>20))
+	}
+	res, err := c.accept(ctx, signal, body)
+	if err != nil {
+		return nil, grpcError(err)
+	}
+	answer := raw(res.success())
+	return &answer, nil
+}
+
+// raw is an encoded message.
+type raw []byte
+
+// codec hands messages through as they are; those of other services, such as health, are generated types.
+type codec struct{}
+
+func (codec) Name() string { return "proto" }
+
+func (codec) Marshal(v any) (mem.BufferSlice, error) {
+	switch m := v.(type) {
+	case *raw:
+		return mem.BufferSlice{mem.SliceBuffer(*m)}, nil
+	case proto.Message:
+		b, err := proto.Marshal(m)
+		return mem.BufferSlice{mem.SliceBuffer(b)}, err
+	}
+	return nil, fmt.Errorf("encode %T: no message", v)
+}
+
+func (codec) Unmarshal(data mem.BufferSlice, v any) error {
+	switch m := v.(type) {
+	case *raw:
+		*m = data.Materialize() // a copy: the buffers are used again when this returns
+		return nil
+	case proto.Message:
+		return proto.Unmarshal(data.Materialize(), m)
+	}
+	return fmt.Errorf("decode %T: no message", v)
+}

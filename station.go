@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"tachograph/collector"
+	"tachograph/collector/intents"
+	"tachograph/collector/store"
+	"tachograph/collector/store/embedded"
+	"tachograph/inference"
+	"tachograph/inference/embed"
+)
+
+// station takes telemetry in and keeps it: a ClickHouse, the collector in front of it, and the ports that
+// the collector answers on. It knows nothing of runs.
+type station struct {
+	engine    *embedded.Engine // nil: --clickhouse names a server
+	dsn       string
+	store     *store.Store
+	collector *collector.Collector
+	intents   *intents.Worker
+
+	grpc     *grpc.Server
+	http     *http.Server
+	grpcAddr string // host:port
+	httpAddr string
+	serving  sync.WaitGroup
+	log      *slog.Logger
+}
+
+// openStation starts what receives. Close it. An address with port 0 takes a free one.
+func (c *cli) openStation(ctx context.Context) (s *station, err error) {
+	s = &station{dsn: c.clickhouse, log: c.log()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	embedder, err := c.openEmbedder()
+	if err != nil {
+		return s, usage(err)
+	}
+	if err := s.openStore(ctx, c); err != nil {
+		return s, err
+	}
+	if s.intents, err = intents.Open(ctx, intents.Config{Store: s.store, Embedder: embedder, Log: s.log}); err != nil {
+		return s, err
+	}
+	s.collector, err = collector.Open(ctx, collector.Config{Store: waking{s.store, s.intents}, SpoolDir: filepath.Join(c.data, "spool"), Project: c.project, Log: s.log})
+	if err != nil {
+		return s, err
+	}
+	return s, s.serve(c.otlpGRPC, c.otlpHTTP)
+}
+
+func (s *station) openStore(ctx context.Context, c *cli) error {
+	var err error
+	if s.dsn == "" {
+		line := c.progressLine("fetching ClickHouse, once for this user:")
+		s.engine, err = embedded.Open(ctx, embedded.Config{Dir: filepath.Join(c.data, "clickhouse"), Log: s.log, Env: c.env,
+			Progress: func(done, total int64) { line(done, total, 0) }})
+		if err != nil {
+			return err
+		}
+		s.dsn = s.engine.DSN()
+	}
+	s.store, err = store.Open(ctx, s.dsn, store.Options{Log: s.log, Project: c.project})
+	return err
+}
+
+// openEmbedder makes vectors of intents: the built-in ones, or those of an OpenAI-compatible server.
+func (c *cli) openEmbedder() (intents.Embedder, error) {
+	model := c.env("TACHO_EMBEDDER")
+	if model == "" {
+		return embed.Hashed{}, nil
+	}
+	return inference.OpenEmbeddings(model, 0, inference.Config{Env: c.env, Log: c.log()})
+}
+
+// waking stores rows and tells who makes vectors of them that there are some.
+type waking struct {
+	*store.Store
+	intents *intents.Worker
+}
+
+func (w waking) Insert(ctx context.Context, b *store.Batch) error {
+	err := w.Store.Insert(ctx, b)
+	if err == nil {
+		w.intents.Wake()
+	}
+	return err
+}
+
+// readerDSN is what others on this machine read with.
+func (s *station) readerDSN() string {
+	if s.engine != nil {
+		return s.engine.ReaderDSN()
+	}
+	return s.dsn
+}
+
+// serve listens on both ports before it answers on either.
+func (s *station) serve(grpcAddr, httpAddr string) error {
+	forGRPC, err := listenLoopback(grpcAddr, "--otlp-grpc")
+	if err != nil {
+		return err
+	}
+	forHTTP, err := listenLoopback(httpAddr, "--otlp-http")
+	if err != nil {
+		return errors.Join(err, forGRPC.Close())
+	}
+	s.grpcAddr, s.httpAddr = forGRPC.Addr().String(), forHTTP.Addr().String()
+	s.grpc, s.http = s.collector.GRPCServer(), s.collector.HTTPServer()
+	s.serving.Go(func() {
+		if err := s.grpc.Serve(forGRPC); err != nil {
+			s.log.Error("OTLP/gRPC is not answered any more", "error", err)
+		}
+	})
+	s.serving.Go(func() {
+		if err := s.http.Serve(forHTTP); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("OTLP/HTTP is not answered any more", "error", err)
+		}
+	})
+	return nil
+}
+
+// listenLoopback listens on this machine alone: beyond it, telemetry and control would need TLS and a token.
+func listenLoopback(address, flag string) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, usage(fmt.Errorf("%s %.80q: write HOST:PORT, as 127.0.0.1:0", flag, address))
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, usage(fmt.Errorf("%s %.80q: only addresses of this machine (127.0.0.1, [::1], localhost) are listened on: "+
+			"others need TLS and a token, which are not built yet. Put a proxy that has them in front", flag, address))
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w: choose another with %s (port 0: a free one)", err, flag)
+	}
+	return l, nil
+}
+
+// stationPatience is how long Close waits for requests under way, and then for rows to be stored. What
+// is not stored then is durable in the spool.
+const stationPatience = 10 * time.Second
+
+// Close stops listening, stores what was acknowledged as far as time allows, and ends the engine.
+func (s *station) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stationPatience)
+	defer cancel()
+	var failed []error
+	if s.grpc != nil {
+		timer := time.AfterFunc(stationPatience/2, s.grpc.Stop)
+		s.grpc.GracefulStop()
+		timer.Stop()
+		if err := s.http.Shutdown(ctx); err != nil {
+			failed = append(failed, s.http.Close())
+		}
+		s.serving.Wait()
+	}
+	if s.collector != nil {
+		if err := s.collector.Flush(ctx); err != nil {
+			s.log.Warn("telemetry waits in the spool for the next start", "error", err)
+		}
+		failed = append(failed, s.collector.Close())
+	}
+	if s.intents != nil {
+		failed = append(failed, s.intents.Close())
+	}
+	if s.store != nil {
+		failed = append(failed, s.store.Close())
+	}
+	if s.engine != nil {
+		failed = append(failed, s.engine.Close())
+	}
+	return errors.Join(failed...)
+}
