@@ -44,3 +44,15 @@ export function indented(json: string): string {
     return json;
   }
 }
+
+/** A call's arguments, one by one, texts as they are; null if that would change or leave out anything. */
+export function argumentsOf(json: string): { name: string; value: string }[] | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    return null;
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value) || JSON.stringify(value) !== json) return null;
+  return Object.entries(value).map(([name, v]) => ({ name, value: typeof v === "string" ? v : JSON.stringify(v, null, 2) }));
+}

@@ -3,6 +3,7 @@ import type { ReactNode } from "react";
 import { Link } from "react-router";
 import type { Call, Event, Item, Start, Text, Turn } from "../api/words";
 import { bytes, duration, integer, moment, short } from "../lib/format";
+import { Args } from "../parts/Args";
 import { Line } from "../parts/Foreign";
 import { GivenTurn } from "../parts/GivenTurn";
 import { CallStatus, Copy, Decision, DeltaMark, Effect, Money } from "../parts/Marks";
@@ -80,12 +81,13 @@ function TurnDetail({ turn }: { turn: Turn }) {
 }
 
 function CallDetail({ call }: { call: Call }) {
+  const { id } = useRun();
   const d = call.decision;
   return (
     <>
       <div className="row wrap"><CallStatus status={call.status} /><Effect effect={call.effect} scope={call.scope} />{call.observed && call.observed !== call.effect && <span className="quiet">seen: {call.observed}</span>}<DeltaMark delta={call.delta} /></div>
       {call.intent && <section className="section"><h3>Why{call.intent_source === "derived" && " (derived)"}</h3><Line text={call.intent.text} most={1000} /></section>}
-      <Section title="Arguments" text={call.args} />
+      <section className="section"><h3>Arguments <span className="faint">{bytes(call.args.size)}</span></h3><div className="box"><Args run={id} text={call.args} /></div></section>
       {d && (
         <section className="section">
           <h3>Decision</h3>

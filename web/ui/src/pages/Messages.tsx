@@ -5,6 +5,7 @@ import { listMessages } from "../api/client";
 import { useResource } from "../api/resource";
 import type { Message, State } from "../api/words";
 import { bytes, integer } from "../lib/format";
+import { Args } from "../parts/Args";
 import { Line } from "../parts/Foreign";
 import { Empty, ErrorNotice, Skeleton } from "../parts/Notice";
 import { TextBlock } from "../parts/TextBlock";
@@ -54,7 +55,7 @@ function OneMessage({ message: m }: { message: Message }) {
       <div className="stack">
         {m.reasoning && m.reasoning.size > 0 && <div className="thinks inmessage"><TextBlock run={id} text={m.reasoning} lines={4} mono={false} /></div>}
         {m.content && m.content.size > 0 && <TextBlock run={id} text={m.content} lines={m.role === "system" ? 6 : 12} mono={m.role === "tool"} />}
-        {(m.calls ?? []).map((c) => <div key={c.id} className="call"><Line text={c.tool} className="mono strong" most={60} /><TextBlock run={id} text={c.arguments} lines={8} /></div>)}
+        {(m.calls ?? []).map((c) => <div key={c.id} className="call"><Line text={c.tool} className="mono strong" most={60} /><Args run={id} text={c.arguments} lines={8} /></div>)}
       </div>
     </article>
   );

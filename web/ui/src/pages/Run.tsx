@@ -82,7 +82,7 @@ function LoadedRun({ id, run, reload, view }: { id: string; run: Run; reload: ()
     <Shared value={shared}>
       <Crumbs title={oneLine(run.goal.text, 60) || shortRun(id)}><Link to="/runs">Runs</Link><span>/</span><span className="mono">{shortRun(id)}</span></Crumbs>
       <RunHeader view={view} />
-      {told?.warning && <Notice tone="warn"><span className="foreign">The fork was made, but it does not run yet: {told.warning}</span></Notice>}
+      {told?.warning && run.summary.status === "paused" && <div className="told"><Notice tone="warn"><span className="foreign">{told.warning}</span></Notice></div>}
       <View name={view} journal={journal} />
     </Shared>
   );

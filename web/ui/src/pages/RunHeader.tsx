@@ -7,11 +7,11 @@ import type { HeldCall, Run, Verification } from "../api/words";
 import { compact, dollars, duration, integer, moment, shortRun } from "../lib/format";
 import { modelName } from "../lib/names";
 import { verdictLook } from "../lib/status";
+import { Args } from "../parts/Args";
 import { Dialog } from "../parts/Dialog";
 import { Line } from "../parts/Foreign";
 import { Ago, Badge, Copy, Effect, Meter, Money, RunStatus } from "../parts/Marks";
 import { ErrorNotice } from "../parts/Notice";
-import { TextBlock } from "../parts/TextBlock";
 import { useRun } from "./context";
 import { carried, VIEWS } from "./Run";
 
@@ -190,7 +190,7 @@ function Held({ call }: { call: HeldCall }) {
         </div>
         {call.intent && <Line text={call.intent.text} />}
         <div className="quiet">{WHY[call.why] ?? call.why} {(call.reasons ?? []).map((r, i) => <Line key={i} text={r + " "} />)}{call.until && <> Expires {moment(call.until)}.</>}</div>
-        <details><summary>Arguments</summary><TextBlock run={id} text={call.args} /></details>
+        <details open><summary>Arguments</summary><Args run={id} text={call.args} lines={10} /></details>
         <form className="row wrap" onSubmit={(e) => e.preventDefault()}>
           <input className="field grow" value={reason} maxLength={4000} onChange={(e) => setReason(e.target.value)} placeholder="Reason (kept in the journal)" aria-label="Reason" />
           <button type="button" className="button danger" disabled={busy} onClick={() => void act(() => answerCall(id, call.call, "deny", reason))}>Deny</button>
