@@ -34,6 +34,17 @@ import (
 	"tachograph/web/requests"
 )
 
+// Operator steers runs: what owner.Operator does, as far as it is asked for here.
+type Operator interface {
+	Start(ctx context.Context, spec runner.Spec) (journal.RunID, error)
+	Fork(ctx context.Context, run journal.RunID, seq int64, change runner.Change) (journal.RunID, error)
+	Pause(ctx context.Context, run journal.RunID, by string) error
+	Resume(ctx context.Context, run journal.RunID, by string) error
+	Stop(ctx context.Context, run journal.RunID, by string, now bool) error
+	Approve(ctx context.Context, run journal.RunID, call int64, by, reason string) error
+	Deny(ctx context.Context, run journal.RunID, call int64, by, reason string) error
+}
+
 // Spans reads the spans of our own runs. What it returns is the caller's to keep.
 type Spans interface {
 	// Spans yields the spans of a run that have ended, in any order.
@@ -86,7 +97,7 @@ type Part struct {
 // Config is what a Server is wired with.
 type Config struct {
 	Journal  owner.Journal
-	Operator owner.Operator
+	Operator Operator
 	Spans    Spans  // of our own runs
 	Traces   Traces // of other people's; nil: no ClickHouse is connected
 	// Shipped says how many entries of a run ClickHouse has. May be nil.
