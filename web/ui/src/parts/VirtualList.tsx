@@ -61,10 +61,13 @@ export function VirtualList<T>({ rows, keyOf, estimate, nearStart, nearEnd, stic
   useEffect(() => {
     const el = box.current;
     if (!el) return;
-    const observer = new ResizeObserver(look);
+    const observer = new ResizeObserver(() => {
+      if (stick && atEnd.current) el.scrollTop = el.scrollHeight; // the header grew: a call waits for a person
+      look();
+    });
     observer.observe(el);
     return () => observer.disconnect();
-  }, [look]);
+  }, [look, stick]);
 
   // Puts the anchor back where it was, or stays at the end.
   useLayoutEffect(() => {
