@@ -42,6 +42,10 @@ type Spec struct {
 	Capture   string  `json:"capture,omitempty"`     // "" or "all": files that look like secrets are stored too
 	Apply     string  `json:"apply,omitempty"`       // "" or "end": bring the result to the directory when the run is done
 	Sandbox   Sandbox `json:"sandbox,omitzero"`
+
+	// RequestKey names the request that asked for the run (web/requests), so that a process that died
+	// before it could answer finds the run again.
+	RequestKey string `json:"request_key,omitempty"`
 }
 
 // Budget stops a run that spends too much. Zero means no limit.

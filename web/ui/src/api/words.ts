@@ -1,0 +1,51 @@
+// The contract's words, from the types that openapi-typescript makes of web/api/openapi.yaml
+// (npm run types). Nothing else in the page names schema.gen.ts.
+import type { components } from "./schema.gen";
+
+type S = components["schemas"];
+
+export type Status = S["Status"];
+export type Source = S["Source"];
+export type ProblemBody = S["Problem"];
+export type Text = S["Text"];
+export type Tokens = S["Tokens"];
+export type Cost = S["Cost"];
+export type Origin = S["Origin"];
+export type RunSummary = S["RunSummary"];
+export type RunList = S["RunList"];
+export type Run = S["Run"];
+export type HeldCall = S["HeldCall"];
+export type Limits = S["Limits"];
+export type Usage = S["Usage"];
+export type Transcript = S["Transcript"];
+export type Item = S["Item"];
+export type Turn = S["Turn"];
+export type Call = S["Call"];
+export type Event = S["Event"];
+export type Start = S["Start"];
+export type Delta = S["Delta"];
+export type Span = S["Span"];
+export type SpanList = S["SpanList"];
+export type SpanDetail = S["SpanDetail"];
+export type Attribute = S["Attribute"];
+export type State = S["State"];
+export type AgentState = S["AgentState"];
+export type Message = S["Message"];
+export type MessageList = S["MessageList"];
+export type File = S["File"];
+export type FileList = S["FileList"];
+export type Change = S["Change"];
+export type Diff = S["Diff"];
+export type Audit = S["Audit"];
+export type AuditRow = S["AuditRow"];
+export type AuditKind = S["AuditKind"];
+export type Head = S["Head"];
+export type Verification = S["Verification"];
+export type ForkRequest = S["ForkRequest"];
+export type GivenTurn = S["GivenTurn"];
+export type Forked = S["Forked"];
+export type Comparison = S["Comparison"];
+export type CompareCell = S["CompareCell"];
+export type About = S["About"];
+export type LiveEntry = S["LiveEntry"];
+export type LivePiece = S["LivePiece"];

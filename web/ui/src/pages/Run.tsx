@@ -1,0 +1,123 @@
+// One run: its header stays, the views change below it. One stream of events serves them all.
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { Link, Navigate, useLocation, useNavigate, useParams, useSearchParams } from "react-router";
+import { getRun } from "../api/client";
+import { useLive } from "../api/live";
+import { amend, useResource } from "../api/resource";
+import type { Run } from "../api/words";
+import { shortRun } from "../lib/format";
+import { oneLine } from "../lib/hostile";
+import { Crumbs } from "../parts/Crumbs";
+import { useKeys } from "../parts/keys";
+import { Empty, ErrorNotice, Notice, Skeleton } from "../parts/Notice";
+import { AuditView } from "./Audit";
+import { CompareView } from "./Compare";
+import { Shared, type RunContext, type RunEvents } from "./context";
+import { ForkView } from "./Fork";
+import { RunHeader } from "./RunHeader";
+import { useFirst } from "./Runs";
+import { StateView } from "./State";
+import { TimelineView } from "./Timeline";
+import { TranscriptView } from "./Transcript";
+
+/** Views in the order of their keys. Those of the journal are not there for other people's traces. */
+export const VIEWS = [
+  { name: "transcript", title: "Transcript", journal: true },
+  { name: "timeline", title: "Timeline", journal: false },
+  { name: "state", title: "State", journal: true },
+  { name: "audit", title: "Audit", journal: true },
+] as const;
+
+export function RunPage() {
+  const { id = "", view } = useParams();
+  const header = useResource("run/" + id, (signal) => getRun(id, signal));
+  if (header.error && !header.data) {
+    return (
+      <>
+        <Crumbs title="Run"><Link to="/runs">Runs</Link></Crumbs>
+        <div className="page narrow">
+          <ErrorNotice error={header.error} retry={header.reload} />
+          <p className="quiet"><Link to="/runs">Back to the runs</Link></p>
+        </div>
+      </>
+    );
+  }
+  if (!header.data) return <><Crumbs title="Run" /><div className="runhead waiting"><Skeleton lines={4} /></div></>;
+  return <LoadedRun key={id} id={id} run={header.data} reload={header.reload} view={view} />;
+}
+
+function LoadedRun({ id, run, reload, view }: { id: string; run: Run; reload: () => void; view: string | undefined }) {
+  const listeners = useRef(new Set<RunEvents>());
+  const entries = run.summary.entries ?? 0;
+  const [seen, setSeen] = useState(entries - 1);
+  const soon = useSoon(reload);
+  const journal = run.summary.source === "tacho";
+  useLive(id, useFirst(id, journal ? String(entries - 1) : undefined), {
+    run: (summary) => { amend<Run>("run/" + id, (r) => ({ ...r, summary })); soon(); },
+    entry: (entry) => {
+      setSeen((n) => Math.max(n, entry.seq));
+      for (const l of listeners.current) l.entry?.(entry);
+      if (/^(call\.(held|approved|refused|expired)|run\.|paused|resumed|stopped|recovered|alarm|limit)/.test(entry.kind)) soon();
+    },
+    piece: (piece) => { for (const l of listeners.current) l.piece?.(piece); },
+    end: reload,
+  });
+  const subscribe = useCallback((events: RunEvents) => {
+    listeners.current.add(events);
+    return () => { listeners.current.delete(events); };
+  }, []);
+  const newest = Math.max(seen, entries - 1);
+  const shared = useMemo<RunContext>(() => ({ id, run, reload, newest, subscribe }), [id, run, reload, newest, subscribe]);
+  const navigate = useNavigate();
+  const { state: told } = useLocation() as { state: { warning?: string } | null };
+  const [search] = useSearchParams();
+  const go = (n: number) => () => {
+    const v = VIEWS[n];
+    if (v && (journal || !v.journal)) void navigate(`/runs/${id}/${v.name}${carried(search)}`);
+  };
+  useKeys({ "1": go(0), "2": go(1), "3": go(2), "4": go(3), u: () => void navigate("/runs") });
+
+  if (view === undefined) return <Navigate to={`/runs/${id}/${journal ? "transcript" : "timeline"}`} replace />;
+  return (
+    <Shared value={shared}>
+      <Crumbs title={oneLine(run.goal.text, 60) || shortRun(id)}><Link to="/runs">Runs</Link><span>/</span><span className="mono">{shortRun(id)}</span></Crumbs>
+      <RunHeader view={view} />
+      {told?.warning && run.summary.status === "paused" && <div className="told"><Notice tone="warn"><span className="foreign">{told.warning}</span></Notice></div>}
+      <View name={view} journal={journal} />
+    </Shared>
+  );
+}
+
+/** The chosen step goes along from view to view. */
+export function carried(search: URLSearchParams): string {
+  const seq = search.get("seq");
+  return seq ? "?seq=" + encodeURIComponent(seq) : "";
+}
+
+function View({ name, journal }: { name: string; journal: boolean }) {
+  if (name === "timeline") return <TimelineView />;
+  if (!journal) {
+    return (
+      <Empty title="This run has no journal">
+        <p>It is a trace that another program sent over OpenTelemetry. Its spans are in the <Link to="../timeline" relative="path">timeline</Link>; a transcript, states and proofs exist for runs that tacho itself ran.</p>
+      </Empty>
+    );
+  }
+  switch (name) {
+    case "transcript": return <TranscriptView />;
+    case "state": return <StateView />;
+    case "audit": return <AuditView />;
+    case "fork": return <ForkView />;
+    case "compare": return <CompareView />;
+  }
+  return <Empty title="There is no such view"><p>Choose one above.</p></Empty>;
+}
+
+/** Calls at most once a second, and once more after the last time. */
+function useSoon(act: () => void): () => void {
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  return useCallback(() => {
+    timer.current ??= setTimeout(() => { timer.current = undefined; act(); }, 300);
+  }, [act]);
+}

@@ -1,0 +1,203 @@
+// Goal, status, budgets, verified or not; what can be done with the run; what waits for a person.
+import { useState } from "react";
+import { Link, useNavigate, useSearchParams } from "react-router";
+import { answerCall, getAbout, Problem, steerRun, verifyRun } from "../api/client";
+import { amend, useResource } from "../api/resource";
+import type { HeldCall, Run, Verification } from "../api/words";
+import { compact, dollars, duration, integer, moment, shortRun } from "../lib/format";
+import { modelName } from "../lib/names";
+import { verdictLook } from "../lib/status";
+import { Args } from "../parts/Args";
+import { Dialog } from "../parts/Dialog";
+import { Line } from "../parts/Foreign";
+import { Ago, Badge, Copy, Effect, Meter, Money, RunStatus } from "../parts/Marks";
+import { ErrorNotice } from "../parts/Notice";
+import { useRun } from "./context";
+import { carried, VIEWS } from "./Run";
+
+export function RunHeader({ view }: { view: string }) {
+  const { id, run } = useRun();
+  const s = run.summary;
+  const journal = s.source === "tacho";
+  const [open, setOpen] = useState(false);
+  const [search] = useSearchParams();
+  return (
+    <header className="runhead">
+      <div className="runtitle">
+        <div>
+          <h1 className={"goal foreign" + (open ? " open" : "")} title={open ? undefined : "Click for all of it"} onClick={() => setOpen(!open)}><Line text={run.goal.text || s.goal || "(no goal)"} most={open ? 100_000 : 600} /></h1>
+          <div className="facts">
+            <RunStatus status={s.status} why={s.why} />
+            {journal ? <Verified run={run} /> : <span className="badge warn" title="The spans are shown as they arrived. Nothing proves them.">no journal</span>}
+            <span title={s.model ? `Model ${s.model}` : "Service"}><Line text={modelName(s.model) || s.service || "–"} most={60} /></span>
+            <span className="mono" title={id}>{shortRun(id)} <Copy text={id} what="the run's id" /></span>
+            <span>started <Ago at={s.started_at} /></span>
+            <span><b>{integer(s.steps)}</b> steps</span>
+            <span><b>{integer(s.calls)}</b> calls</span>
+            {s.agents > 1 && <span><b>{integer(s.agents)}</b> agents</span>}
+            {run.sandbox && <span className={run.sandbox === "off" ? "bad" : ""}>sandbox {run.sandbox === "off" ? "off" : `tier ${run.sandbox}`}</span>}
+            {s.shipped !== undefined && s.entries !== undefined && <span title="Entries that ClickHouse has, of all">shipped {integer(s.shipped)} of {integer(s.entries)}</span>}
+            <Family run={run} />
+          </div>
+        </div>
+        {journal && <Steering run={run} />}
+      </div>
+      {journal && <Budgets run={run} />}
+      {run.held_calls.map((call) => <Held key={call.call} call={call} />)}
+      <nav className="tabs" aria-label="Views">
+        {VIEWS.filter((v) => journal || !v.journal).map((v, i) => (
+          <Link key={v.name} to={`/runs/${id}/${v.name}${carried(search)}`} aria-current={v.name === view ? "page" : undefined} title={`Key ${journal ? i + 1 : 2}`}>{v.title}</Link>
+        ))}
+        {s.parent && <Link to={`/runs/${id}/compare?with=${s.parent.run}`} aria-current={view === "compare" ? "page" : undefined}>Compare</Link>}
+        {view === "fork" && <Link to="" aria-current="page">Fork</Link>}
+      </nav>
+    </header>
+  );
+}
+
+function Family({ run }: { run: Run }) {
+  const parent = run.summary.parent;
+  return (
+    <>
+      {parent && <span>fork of <Link to={`/runs/${parent.run}/transcript?seq=${parent.seq}`} className="mono">{shortRun(parent.run)}</Link> after entry {integer(parent.seq)}</span>}
+      {run.forks.length > 0 && (
+        <span className="row">forks: {run.forks.slice(0, 4).map((f) => (
+          <Link key={f.id} to={`/runs/${f.id}`} className="mono" title={`after entry ${f.seq}, started ${moment(f.started_at)}`}>{shortRun(f.id)} ({f.status})</Link>
+        ))}{run.forks.length > 4 && ` and ${run.forks.length - 4} more`}</span>
+      )}
+    </>
+  );
+}
+
+function Verified({ run }: { run: Run }) {
+  const { id } = useRun();
+  const [busy, setBusy] = useState(false);
+  const [failed, setFailed] = useState<string>();
+  const v = run.verification;
+  const stale = v !== undefined && v.entries < (run.summary.entries ?? 0);
+  const verify = async () => {
+    setBusy(true);
+    setFailed(undefined);
+    try {
+      const report: Verification = await verifyRun(id);
+      amend<Run>("run/" + id, (r) => ({ ...r, verification: report }));
+    } catch (cause) {
+      setFailed(cause instanceof Error ? cause.message : String(cause));
+    }
+    setBusy(false);
+  };
+  return (
+    <span className="row">
+      {v && <Link to={`/runs/${id}/audit`}><Badge {...verdictLook(v.verdict)} title={`${moment(v.at)}: ${v.entries} entries, ${v.heads} signed heads`} /></Link>}
+      {stale && <span className="faint">{integer(v.entries)} of {integer(run.summary.entries)} entries</span>}
+      {(!v || stale) && <button className="button small" onClick={() => void verify()} disabled={busy}>{busy ? "Verifying…" : v ? "Verify again" : "Verify"}</button>}
+      {failed && <span className="bad" role="alert">{failed}</span>}
+    </span>
+  );
+}
+
+function Budgets({ run }: { run: Run }) {
+  const { usage: u, limits: l = {} } = run;
+  if (!u) return null;
+  const dollarsOf = (n: number) => dollars(String(n));
+  return (
+    <div className="budgets">
+      <Meter label="Steps" used={u.steps} limit={l.steps} show={(n) => integer(n)} />
+      <Meter label={u.estimated_tokens ? "Tokens (partly estimated)" : "Tokens"} used={u.tokens.input + u.tokens.output} limit={l.tokens} show={compact} />
+      {l.cost_usd !== undefined && u.cost.usd !== undefined
+        ? <Meter label={u.cost.known === "at_least" ? "Cost (at least)" : "Cost"} used={Number(u.cost.usd)} limit={Number(l.cost_usd)} show={dollarsOf} />
+        : <div className="budget"><div className="row"><span>Cost</span><b><Money cost={u.cost} /></b></div><div className="nolimit">{l.cost_usd ? `limit ${dollars(l.cost_usd)}` : "no limit"}</div></div>}
+      <Meter label="Active time" used={u.active_seconds} limit={l.seconds} show={(n) => duration(n * 1000)} />
+    </div>
+  );
+}
+
+type Act = (work: () => Promise<unknown>) => Promise<void>;
+
+/** Runs what was asked for, then asks how the run stands. */
+function useAct(): { act: Act; busy: boolean; error: Problem | undefined } {
+  const { reload } = useRun();
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<Problem>();
+  const act: Act = async (work) => {
+    setBusy(true);
+    setError(undefined);
+    try {
+      await work();
+    } catch (cause) {
+      setError(cause instanceof Problem ? cause : new Problem("internal", 0, "Error in this page", String(cause)));
+    }
+    setBusy(false);
+    reload();
+  };
+  return { act, busy, error };
+}
+
+function Steering({ run }: { run: Run }) {
+  const { id, newest } = useRun();
+  const about = useResource("about", getAbout, true);
+  const { act, busy, error } = useAct();
+  const [stopping, setStopping] = useState(false);
+  const navigate = useNavigate();
+  const [search] = useSearchParams();
+  const may = about.data?.runs !== false;
+  const status = run.summary.status;
+  const ended = status === "done" || status === "failed" || status === "stopped";
+  const seq = search.get("seq") ?? String(newest);
+  return (
+    <div className="stack steering">
+      <div className="row">
+        {may && !ended && status !== "paused" && <button className="button" disabled={busy} onClick={() => void act(() => steerRun(id, "pause"))}>Pause</button>}
+        {may && status === "paused" && <button className="button primary" disabled={busy} onClick={() => void act(() => steerRun(id, "resume"))}>Resume</button>}
+        {may && !ended && <button className="button danger" disabled={busy} onClick={() => setStopping(true)}>{run.stop ? "Stopping…" : "Stop"}</button>}
+        {may && <button className="button" onClick={() => void navigate(`/runs/${id}/fork?seq=${encodeURIComponent(seq)}`)}>Fork…</button>}
+      </div>
+      {error && <ErrorNotice error={error} />}
+      {stopping && (
+        <Dialog title="Stop the run" onClose={() => setStopping(false)}>
+          <form method="dialog" onSubmit={(e) => { const now = (e.nativeEvent as SubmitEvent).submitter?.getAttribute("value"); if (now) void act(() => steerRun(id, "stop", { now: now === "now" })); }}>
+            <h2>Stop this run?</h2>
+            <p className="quiet">It ends and cannot be resumed; you can still fork it from any step. What a call has under way may go on for ten seconds, unless it is killed.</p>
+            <div className="actions">
+              <button className="button" formNoValidate>Cancel</button>
+              <button className="button danger" value="now">Kill now</button>
+              <button className="button primary" value="asked">Stop</button>
+            </div>
+          </form>
+        </Dialog>
+      )}
+    </div>
+  );
+}
+
+const WHY: Record<HeldCall["why"], string> = {
+  policy: "Policy wants a person to decide.",
+  doubt: "It may have happened already, before the process died. Approve to run it again.",
+  alarm: "An alarm holds the agents.",
+};
+
+function Held({ call }: { call: HeldCall }) {
+  const { id } = useRun();
+  const { act, busy, error } = useAct();
+  const [reason, setReason] = useState("");
+  return (
+    <section className="notice warn heldbar" aria-label={`Call ${call.call} waits for you`}>
+      <div className="grow stack">
+        <div className="row wrap">
+          <b>Waits for you:</b> <span className="mono">{call.tool}</span> <Effect effect={call.effect} scope={call.scope} />
+          <Line text={call.summary ?? ""} className="mono clip" most={160} />
+          <Link to={`/runs/${id}/transcript?seq=${call.call}`}>entry {call.call}</Link>
+        </div>
+        {call.intent && <Line text={call.intent.text} />}
+        <div className="quiet">{WHY[call.why] ?? call.why} {(call.reasons ?? []).map((r, i) => <Line key={i} text={r + " "} />)}{call.until && <> Expires {moment(call.until)}.</>}</div>
+        <details open><summary>Arguments</summary><Args run={id} text={call.args} lines={10} /></details>
+        <form className="row wrap" onSubmit={(e) => e.preventDefault()}>
+          <input className="field grow" value={reason} maxLength={4000} onChange={(e) => setReason(e.target.value)} placeholder="Reason (kept in the journal)" aria-label="Reason" />
+          <button type="button" className="button danger" disabled={busy} onClick={() => void act(() => answerCall(id, call.call, "deny", reason))}>Deny</button>
+          <button type="button" className="button primary" disabled={busy} onClick={() => void act(() => answerCall(id, call.call, "approve", reason))}>Approve</button>
+        </form>
+        {error && <ErrorNotice error={error} />}
+      </div>
+    </section>
+  );
+}

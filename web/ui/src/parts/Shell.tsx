@@ -1,0 +1,91 @@
+// What is round every page: the way home, whether what is shown is live, the theme, the keys.
+import { useState, useSyncExternalStore, type ReactNode } from "react";
+import { Link } from "react-router";
+import { useConnection } from "../api/live";
+import { Dialog } from "./Dialog";
+import { useKeys } from "./keys";
+
+export function Shell({ children }: { children: ReactNode }) {
+  const [help, setHelp] = useState(false);
+  useKeys({ "?": () => setHelp(true) });
+  return (
+    <div className="shell">
+      <a className="button skip" href="#main">Skip to content</a>
+      <header className="topbar">
+        <Link to="/runs" className="brand"><img src="/icon.svg" alt="" /> Tachograph</Link>
+        <div id="crumbs" className="crumbs grow" />
+        <Following />
+        <ThemeSwitch />
+        <button className="button plain" onClick={() => setHelp(true)} aria-label="Keys">?</button>
+      </header>
+      <main className="main" id="main" tabIndex={-1}>{children}</main>
+      {help && <KeyHelp onClose={() => setHelp(false)} />}
+    </div>
+  );
+}
+
+function Following() {
+  const connection = useConnection();
+  if (connection === "none") return <span className="following" />;
+  const lost = connection === "lost";
+  return (
+    <span className={"row following " + (lost ? "warn" : "quiet")} role="status" title={lost ? "The connection is lost; the page tries again by itself" : "What happens is shown as it happens"}>
+      <i className={"dot " + (lost ? "" : "good")} />{lost ? "reconnecting" : "live"}
+    </span>
+  );
+}
+
+type Theme = "system" | "light" | "dark";
+const THEMES: Record<Theme, string> = { system: "As the system", light: "Light", dark: "Dark" };
+const themeWatchers = new Set<() => void>();
+
+function theme(): Theme {
+  const set = document.documentElement.dataset["theme"];
+  return set === "light" || set === "dark" ? set : "system";
+}
+
+export function useTheme(): Theme {
+  return useSyncExternalStore((listener) => { themeWatchers.add(listener); return () => themeWatchers.delete(listener); }, theme);
+}
+
+function choose(next: Theme): void {
+  if (next === "system") delete document.documentElement.dataset["theme"];
+  else document.documentElement.dataset["theme"] = next;
+  try {
+    if (next === "system") localStorage.removeItem("tacho.theme");
+    else localStorage.setItem("tacho.theme", next);
+  } catch {
+    // Storage may be forbidden: the choice then holds for this page only.
+  }
+  for (const watcher of themeWatchers) watcher();
+}
+
+function ThemeSwitch() {
+  const current = useTheme();
+  return (
+    <label className="row">
+      <span className="hidden">Theme</span>
+      <select className="field" value={current} onChange={(e) => choose(e.target.value as Theme)}>
+        {Object.entries(THEMES).map(([value, word]) => <option key={value} value={value}>{word}</option>)}
+      </select>
+    </label>
+  );
+}
+
+const KEYS: [string, string][] = [
+  ["/", "search"], ["j  k", "next, previous"], ["Enter", "open what is chosen"], ["1 … 4", "transcript, timeline, state, audit"],
+  ["s", "state after the chosen step"], ["f", "fork from the chosen step"], ["← →", "one entry back, forward (state)"],
+  ["+  −  0", "zoom in, out, all (timeline)"], ["u", "up: to the list of runs"], ["?", "this"],
+];
+
+function KeyHelp({ onClose }: { onClose: () => void }) {
+  return (
+    <Dialog title="Keys" onClose={onClose}>
+      <form method="dialog">
+        <h2>Keys</h2>
+        <dl className="keys">{KEYS.map(([key, what]) => <div key={key} className="keyrow"><dt><kbd>{key}</kbd></dt><dd>{what}</dd></div>)}</dl>
+        <div className="actions"><button className="button">Close</button></div>
+      </form>
+    </Dialog>
+  );
+}

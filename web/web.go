@@ -1,0 +1,169 @@
+// Package web answers people and programs over HTTP: agents are started and steered under /v1/agents,
+// runs are looked at under /api, and everything else is the page (web/ui). The contract is
+// web/api/openapi.yaml.
+//
+// It is handed what it shows and whom it asks: a journal to read, an operator to steer, readers of
+// spans. It holds no SQL and folds no state; looking at a run never runs anything, and what is shown
+// is what is stored.
+//
+// It listens on loopback alone, without a token, so every request is suspect: any web page can make a
+// browser send one here. guard.go says which are refused.
+//
+// Read first: guard.go, problem.go (every error's one way out), runs.go, then the file named for what
+// is asked. web/story tells the transcript, web/owner is the same for other commands of this user.
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"golang.org/x/mod/sumdb/note"
+
+	"tachograph/runner"
+	"tachograph/schemas/journal"
+	"tachograph/schemas/tables"
+	"tachograph/web/api"
+	"tachograph/web/owner"
+	"tachograph/web/requests"
+)
+
+// Operator steers runs: what owner.Operator does, as far as it is asked for here.
+type Operator interface {
+	Start(ctx context.Context, spec runner.Spec) (journal.RunID, error)
+	Fork(ctx context.Context, run journal.RunID, seq int64, change runner.Change) (journal.RunID, error)
+	Pause(ctx context.Context, run journal.RunID, by string) error
+	Resume(ctx context.Context, run journal.RunID, by string) error
+	Stop(ctx context.Context, run journal.RunID, by string, now bool) error
+	Approve(ctx context.Context, run journal.RunID, call int64, by, reason string) error
+	Deny(ctx context.Context, run journal.RunID, call int64, by, reason string) error
+}
+
+// Spans reads the spans of our own runs. What it returns is the caller's to keep.
+type Spans interface {
+	// Spans yields the spans of a run that have ended, in any order.
+	Spans(ctx context.Context, run journal.RunID) iter.Seq2[tables.Span, error]
+	// Open lists those that have not.
+	Open(ctx context.Context, run journal.RunID) ([]tables.OpenSpan, error)
+	// Span is an ended one with all its attributes and events; ok is false if there is none.
+	Span(ctx context.Context, run journal.RunID, span uint64) (row tables.Span, ok bool, err error)
+}
+
+// Traces reads the traces of other people's agents, by trace id, and their spans.
+type Traces interface {
+	Spans
+	// Traces lists at most limit of them, newest first: those before the one at (started, id) if
+	// started is not zero.
+	Traces(ctx context.Context, started time.Time, id journal.RunID, limit int) ([]Trace, error)
+	// Trace is one of them; replay.ErrNotFound if there is none with that id.
+	Trace(ctx context.Context, id journal.RunID) (Trace, error)
+}
+
+// Trace is a trace of somebody else's agent, as a list shows it. Counts are of its spans; tokens and
+// cost are those of model calls.
+type Trace struct {
+	ID       journal.RunID
+	Project  string
+	Name     string // of its root span, or of its first
+	Service  string
+	Model    string
+	Started  time.Time
+	Ended    time.Time // latest end
+	Heard    time.Time // newest arrival
+	Open     bool      // spans are known that have not ended
+	Failed   bool      // the root span has status error
+	Spans    int64
+	Errors   int64
+	Chats    int64
+	Tools    int64
+	Agents   int64
+	Tokens   journal.Tokens
+	CostNUSD int64
+	Unpriced int64 // model calls whose price is not known
+}
+
+// Part is something that has to be ready.
+type Part struct {
+	Name  string
+	Check func(context.Context) error
+}
+
+// Config is what a Server is wired with.
+type Config struct {
+	Journal  owner.Journal
+	Operator Operator
+	Spans    Spans  // of our own runs
+	Traces   Traces // of other people's; nil: no ClickHouse is connected
+	// Shipped says how many entries of a run ClickHouse has. May be nil.
+	Shipped  func(journal.RunID) (entries int64, known bool)
+	Keys     note.Verifiers // that are trusted; nil: none
+	Requests *requests.Log  // of idempotency keys
+	Assets   fs.FS          // the page: index.html and what it needs; nil: there is none
+	Parts    []Part         // for /readyz
+	Project  string
+	Version  string
+	Person   string // who `by` is, if a request does not say
+	Clock    func() time.Time
+	Log      *slog.Logger
+}
+
+// Server answers. Close it to end the streams that stay open.
+type Server struct {
+	Config
+	echo    *echo.Echo
+	pieces  *feed
+	list    *listCache
+	checks  *verifications
+	stopped context.Context
+	stop    context.CancelFunc
+}
+
+// New makes a Server.
+func New(c Config) (*Server, error) {
+	if c.Journal == nil || c.Operator == nil || c.Spans == nil || c.Requests == nil {
+		return nil, errors.New("make web server: a journal, an operator, spans and requests are needed")
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Person == "" {
+		c.Person = "a person at the web interface"
+	}
+	s := &Server{Config: c, pieces: newFeed(), checks: newVerifications()}
+	s.list = &listCache{read: c.Journal.Runs, clock: c.Clock}
+	s.stopped, s.stop = context.WithCancel(context.Background())
+	page, err := newAssets(c.Assets)
+	if err != nil {
+		return nil, fmt.Errorf("make web server: %w", err)
+	}
+	e := echo.New()
+	e.HideBanner, e.HidePort, e.HTTPErrorHandler, e.JSONSerializer = true, true, s.writeProblem, strictJSON{}
+	e.Pre(guard)
+	e.Use(bounded, negotiated)
+	api.RegisterHandlers(e, api.NewStrictHandler(s, nil))
+	e.GET("/*", page.serve)
+	e.HEAD("/*", page.serve)
+	s.echo = e
+	return s, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
+
+// Watch hands what happens between entries to whoever listens. It never blocks.
+func (s *Server) Watch(l runner.Live) { s.pieces.publish(l) }
+
+// Close ends the streams. Requests that only read go on to their end.
+func (s *Server) Close() error {
+	s.stop()
+	return nil
+}
