@@ -4,17 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/signal"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"tachograph/collector/store"
-	"tachograph/runner"
 	"tachograph/web/owner"
-	"tachograph/web/status"
 )
 
 func (c *cli) upCommand() *cobra.Command {
@@ -37,7 +33,7 @@ func (c *cli) stationFlags(cmd *cobra.Command, grpcAddr, httpAddr string) {
 	flags := cmd.Flags()
 	flags.StringVar(&c.otlpGRPC, "otlp-grpc", orDefault(c.env("TACHO_OTLP_GRPC"), grpcAddr), "where OTLP/gRPC is taken; port 0: a free one (TACHO_OTLP_GRPC)")
 	flags.StringVar(&c.otlpHTTP, "otlp-http", orDefault(c.env("TACHO_OTLP_HTTP"), httpAddr), "where OTLP/HTTP is taken (TACHO_OTLP_HTTP)")
-	flags.StringVar(&c.http, "http", orDefault(c.env("TACHO_HTTP"), "127.0.0.1:7080"), "health, readiness and metrics (TACHO_HTTP)")
+	flags.StringVar(&c.http, "http", orDefault(c.env("TACHO_HTTP"), "127.0.0.1:7080"), "pages, API, health and metrics (TACHO_HTTP)")
 	flags.StringVar(&c.pyroscope, "pyroscope", c.env("TACHO_PYROSCOPE"), "a Pyroscope server that this process's CPU profiles go to (TACHO_PYROSCOPE)")
 }
 
@@ -76,7 +72,8 @@ func (c *cli) upWith(ctx context.Context, s *station) (err error) {
 		return errors.Join(err, p.Close())
 	}
 	defer func() { err = errors.Join(err, t.Close()) }()
-	w, err := c.own(ctx, p, s.outlet(t.tracer), func(runner.Live) {})
+	var live relay
+	w, err := c.own(ctx, p, s.outlet(t.tracer), live.watch)
 	if err != nil {
 		return errors.Join(err, p.Close())
 	}
@@ -86,6 +83,7 @@ func (c *cli) upWith(ctx context.Context, s *station) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, front.Close()) }()
+	live.to.Store(front)
 	taken, err := w.runner.TakeUpAll(ctx)
 	if err != nil {
 		p.log.Warn("some runs could not be taken up", "error", err)
@@ -115,7 +113,7 @@ func (c *cli) welcome(s *station, f *front, taken int) {
 		}
 		return
 	}
-	c.say("tacho is up on %s.", c.data)
+	c.say("tacho is up on %s: %s", c.data, a.HTTP)
 	c.say("  OTLP/gRPC   %s", a.OTLPGRPC)
 	c.say("  OTLP/HTTP   %s      for agents of others: OTEL_EXPORTER_OTLP_ENDPOINT=%s", a.OTLPHTTP, a.OTLPHTTP)
 	c.say("  ClickHouse  %s      `tacho up --json` prints it with its password", store.Redacted(a.ClickHouse))
@@ -124,62 +122,4 @@ func (c *cli) welcome(s *station, f *front, taken int) {
 		c.say("%s had not ended and goes on: `tacho ls --status running`.", count(int64(taken), "run"))
 	}
 	c.say("`tacho run SPEC` starts a run here; Ctrl-C ends.")
-}
-
-// front is the HTTP server for people and monitors.
-type front struct {
-	server  *http.Server
-	address string
-	done    chan struct{}
-	measure *measure
-}
-
-func (c *cli) openFront(ctx context.Context, s *station, w *workshop) (*front, error) {
-	l, err := listenLoopback(c.http, "--http")
-	if err != nil {
-		return nil, err
-	}
-	m, err := openMeasure(ctx, s, w)
-	if err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	f := &front{address: l.Addr().String(), done: make(chan struct{}), measure: m}
-	f.server = &http.Server{Handler: status.Handler(status.Config{Checks: checks(s), Metrics: m.handler}), ReadHeaderTimeout: 10 * time.Second}
-	go func() { // ends with Close
-		defer close(f.done)
-		if err := f.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			s.log.Error("HTTP is not answered any more", "error", err)
-		}
-	}()
-	return f, nil
-}
-
-func (f *front) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	err := f.server.Shutdown(ctx)
-	if err != nil {
-		err = f.server.Close()
-	}
-	<-f.done
-	return errors.Join(err, f.measure.Close())
-}
-
-// checks are what readiness means: requests are taken, and rows reach ClickHouse.
-func checks(s *station) []status.Check {
-	return []status.Check{
-		{Name: "collector", Try: func(context.Context) error {
-			if h := s.collector.Health(); !h.Ready {
-				return errors.New(h.Reason)
-			}
-			return nil
-		}},
-		{Name: "storing", Try: func(context.Context) error {
-			if h := s.collector.Health(); !h.Storing {
-				return errors.New(h.Reason)
-			}
-			return nil
-		}},
-		{Name: "clickhouse", Try: s.store.Ping},
-	}
 }

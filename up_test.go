@@ -142,7 +142,7 @@ func TestUp(t *testing.T) {
 
 func (u *upped) ready() {
 	u.t.Helper()
-	for path, want := range map[string]string{"/healthz": `"alive":true`, "/readyz": `"ready":true`, "/metrics": "tacho_collector_accepted"} {
+	for path, want := range map[string]string{"/healthz": `"ok":true`, "/readyz": `"name":"clickhouse","ok":true`, "/api/runs": `"runs":[]`, "/": "<title>", "/metrics": "tacho_collector_accepted"} {
 		response, err := http.Get(u.HTTP + path)
 		if err != nil {
 			u.t.Fatal(err)
