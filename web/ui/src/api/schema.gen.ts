@@ -930,7 +930,8 @@ export interface components {
             agent: string;
             /** Format: int64 */
             step?: number;
-            span?: components["schemas"]["SpanID"];
+            /** @description of a run without a journal, whose `seq` is none; a span of our own runs names its item by `seq` */
+            span?: string;
             /** @enum {string} */
             type: "start" | "turn" | "call" | "event";
             start?: components["schemas"]["Start"];
@@ -992,8 +993,8 @@ export interface components {
             intent?: components["schemas"]["Text"];
             /** @enum {string} */
             intent_source?: "declared" | "derived";
-            effect: components["schemas"]["Effect"];
-            scope: components["schemas"]["Scope"];
+            effect?: components["schemas"]["Effect"];
+            scope?: components["schemas"]["Scope"];
             idempotent: boolean;
             targets?: components["schemas"]["Text"];
             decision?: components["schemas"]["Decision"];

@@ -12,7 +12,8 @@ import { CallPatch } from "./CallPatch";
 import { useRun } from "./context";
 
 export function ItemDetail({ item, forkAt }: { item: Item; forkAt: number }) {
-  const { id } = useRun();
+  const { id, run } = useRun();
+  const journal = run.summary.source === "tacho";
   return (
     <div className="scroll">
       <div className="detail">
@@ -21,9 +22,10 @@ export function ItemDetail({ item, forkAt }: { item: Item; forkAt: number }) {
           <Copy text={`${location.origin}/runs/${id}/transcript?seq=${item.seq}`} what="a link to this step" word="Copy link" />
         </div>
         <div className="row wrap">
-          <Link className="button small" to={`/runs/${id}/state?seq=${item.last}`} title="Messages, files and budgets after this step (s)">State after it</Link>
+          {item.span && <Link className="button small" to={`/runs/${id}/timeline?span=${item.span}`}>Its span</Link>}
+          {journal && <><Link className="button small" to={`/runs/${id}/state?seq=${item.last}`} title="Messages, files and budgets after this step (s)">State after it</Link>
           {item.type !== "start" && <Link className="button small" to={`/runs/${id}/fork?seq=${forkAt}${item.type === "turn" || item.type === "call" ? "&turn=1" : ""}`} title="Do this turn differently (f)">Change it and fork</Link>}
-          <Link className="button small" to={`/runs/${id}/fork?seq=${item.last}`} title="Go on from here in another way">Fork after it</Link>
+          <Link className="button small" to={`/runs/${id}/fork?seq=${item.last}`} title="Go on from here in another way">Fork after it</Link></>}
         </div>
         {item.start && <StartDetail start={item.start} />}
         {item.turn && <TurnDetail turn={item.turn} />}
@@ -31,7 +33,7 @@ export function ItemDetail({ item, forkAt }: { item: Item; forkAt: number }) {
         {item.event && <EventDetail event={item.event} />}
         <Pairs>
           <dt>Agent</dt><dd className="mono">{item.agent}</dd>
-          <dt>Entries</dt><dd>{item.last === item.seq ? integer(item.seq) : `${integer(item.seq)} to ${integer(item.last)}`}</dd>
+          <dt>{journal ? "Entries" : "Item"}</dt><dd>{item.last === item.seq ? integer(item.seq) : `${integer(item.seq)} to ${integer(item.last)}`}</dd>
           <dt>Time</dt><dd>{moment(item.time)}</dd>
         </Pairs>
       </div>
@@ -85,9 +87,9 @@ function CallDetail({ call }: { call: Call }) {
   const d = call.decision;
   return (
     <>
-      <div className="row wrap"><CallStatus status={call.status} /><Effect effect={call.effect} scope={call.scope} />{call.observed && call.observed !== call.effect && <span className="quiet">seen: {call.observed}</span>}<DeltaMark delta={call.delta} /></div>
+      <div className="row wrap"><CallStatus status={call.status} />{call.effect && <Effect effect={call.effect} scope={call.scope ?? "scope unknown"} />}{call.observed && call.observed !== call.effect && <span className="quiet">seen: {call.observed}</span>}<DeltaMark delta={call.delta} /></div>
       {call.intent && <section className="section"><h3>Why{call.intent_source === "derived" && " (derived)"}</h3><Line text={call.intent.text} most={1000} /></section>}
-      <section className="section"><h3>Arguments <span className="faint">{bytes(call.args.size)}</span></h3><div className="box"><Args run={id} text={call.args} /></div></section>
+      {call.args.size > 0 && <section className="section"><h3>Arguments <span className="faint">{bytes(call.args.size)}</span></h3><div className="box"><Args run={id} text={call.args} /></div></section>}
       {d && (
         <section className="section">
           <h3>Decision</h3>
@@ -110,7 +112,7 @@ function CallDetail({ call }: { call: Call }) {
         {call.ended_at && <><dt>Ended</dt><dd>{moment(call.ended_at)}</dd></>}
         {call.duration_us !== undefined && <><dt>Took</dt><dd>{duration(call.duration_us / 1000)}</dd></>}
         {call.exit !== undefined && <><dt>Exit status</dt><dd>{call.exit}</dd></>}
-        <dt>May be repeated</dt><dd>{call.idempotent ? "yes" : "no"}</dd>
+        {call.effect && <><dt>May be repeated</dt><dd>{call.idempotent ? "yes" : "no"}</dd></>}
       </Pairs>
     </>
   );

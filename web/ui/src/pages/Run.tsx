@@ -22,7 +22,7 @@ import { TranscriptView } from "./Transcript";
 
 /** Views in the order of their keys. Those of the journal are not there for other people's traces. */
 export const VIEWS = [
-  { name: "transcript", title: "Transcript", journal: true },
+  { name: "transcript", title: "Transcript", journal: false },
   { name: "timeline", title: "Timeline", journal: false },
   { name: "state", title: "State", journal: true },
   { name: "audit", title: "Audit", journal: true },
@@ -62,6 +62,11 @@ function LoadedRun({ id, run, reload, view }: { id: string; run: Run; reload: ()
     piece: (piece) => { for (const l of listeners.current) l.piece?.(piece); },
     end: reload,
   });
+  useEffect(() => { // nobody tells what becomes of a foreign trace, so ask
+    if (journal || run.summary.status !== "running") return;
+    const timer = setInterval(reload, 5000);
+    return () => clearInterval(timer);
+  }, [journal, run.summary.status, reload]);
   const subscribe = useCallback((events: RunEvents) => {
     listeners.current.add(events);
     return () => { listeners.current.delete(events); };
@@ -96,15 +101,15 @@ export function carried(search: URLSearchParams): string {
 
 function View({ name, journal }: { name: string; journal: boolean }) {
   if (name === "timeline") return <TimelineView />;
+  if (name === "transcript") return <TranscriptView />;
   if (!journal) {
     return (
       <Empty title="This run has no journal">
-        <p>It is a trace that another program sent over OpenTelemetry. Its spans are in the <Link to="../timeline" relative="path">timeline</Link>; a transcript, states and proofs exist for runs that tacho itself ran.</p>
+        <p>It is a trace that another program sent over OpenTelemetry. Its <Link to="../transcript" relative="path">transcript</Link> and <Link to="../timeline" relative="path">timeline</Link> show what arrived; states, proofs and forks exist for runs that tacho itself ran.</p>
       </Empty>
     );
   }
   switch (name) {
-    case "transcript": return <TranscriptView />;
     case "state": return <StateView />;
     case "audit": return <AuditView />;
     case "fork": return <ForkView />;

@@ -46,7 +46,7 @@ export function RunHeader({ view }: { view: string }) {
       {run.held_calls.map((call) => <Held key={call.call} call={call} />)}
       <nav className="tabs" aria-label="Views">
         {VIEWS.filter((v) => journal || !v.journal).map((v, i) => (
-          <Link key={v.name} to={`/runs/${id}/${v.name}${carried(search)}`} aria-current={v.name === view ? "page" : undefined} title={`Key ${journal ? i + 1 : 2}`}>{v.title}</Link>
+          <Link key={v.name} to={`/runs/${id}/${v.name}${carried(search)}`} aria-current={v.name === view ? "page" : undefined} title={`Key ${i + 1}`}>{v.title}</Link>
         ))}
         {s.parent && <Link to={`/runs/${id}/compare?with=${s.parent.run}`} aria-current={view === "compare" ? "page" : undefined}>Compare</Link>}
         {view === "fork" && <Link to="" aria-current="page">Fork</Link>}

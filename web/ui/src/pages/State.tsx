@@ -109,7 +109,7 @@ function BudgetsView({ state: s }: { state: State }) {
       <section className="panel">
         <header><h2>Agents</h2><span className="faint">{integer(s.agents.length)}</span></header>
         <table className="table">
-          <thead><tr><th className="c-num">Agent</th><th className="c-num">Status</th><th>Goal</th><th>Intent</th><th className="num c-num">Step</th><th className="num c-num">Messages</th><th className="c-model">Doing</th></tr></thead>
+          <thead><tr><th className="c-num">Agent</th><th className="c-num">Status</th><th>Goal</th><th>Intent</th><th className="num c-num">Step</th><th className="num c-cost">Messages</th><th className="c-model">Doing</th></tr></thead>
           <tbody>{s.agents.map((a) => (
             <tr key={a.path}>
               <td className="mono">{a.path}</td><td>{a.status}</td><td className="clip"><Line text={a.goal.text} /></td><td className="clip"><Line text={a.intent?.text ?? "–"} /></td><td className="num">{integer(a.step)}</td><td className="num">{integer(a.messages)}</td>

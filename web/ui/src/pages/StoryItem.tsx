@@ -93,7 +93,7 @@ function CallItem({ item, call }: { item: Item; call: Call }) {
         <Line text={call.summary ?? ""} className="mono clip grow quiet" most={220} />
         <DeltaMark delta={call.delta} />
         {call.delta && call.delta.files > 0 && call.ended_seq !== undefined && <button className="link" aria-expanded={patch} onClick={() => setPatch(!patch)}>{patch ? "Hide diff" : "Diff"}</button>}
-        <Effect effect={call.observed ?? call.effect} scope={call.scope} />
+        {call.effect && <Effect effect={call.observed ?? call.effect} scope={call.scope ?? "scope unknown"} />}
         {call.duration_us !== undefined && <span className="faint nowrap">{duration(call.duration_us / 1000)}</span>}
         <CallStatus status={call.exit ? `${call.status} ${call.exit}` : call.status} />
       </div>

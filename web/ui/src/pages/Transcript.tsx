@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { useNavigate, useSearchParams } from "react-router";
 import type { Item, LivePiece } from "../api/words";
-import { integer, plural } from "../lib/format";
+import { plural } from "../lib/format";
 import { beforeTurn, indexOfSeq } from "../lib/story";
 import { Foreign } from "../parts/Foreign";
 import { useKeys } from "../parts/keys";
@@ -27,7 +27,8 @@ export function TranscriptView() {
   const { id, run, newest } = useRun();
   const [search, setSearch] = useSearchParams();
   const chosen = search.has("seq") ? Number(search.get("seq")) : undefined;
-  const ended = run.summary.ended_at !== undefined;
+  const journal = run.summary.source === "tacho";
+  const ended = run.summary.status !== "running" && (run.summary.ended_at !== undefined || !journal);
   const { story, loaded, error, pieces, earlier, later, jump } = useStory(id, chosen ?? (ended ? 0 : "end"));
   const { items } = story;
   const at = chosen === undefined ? -1 : indexOfSeq(items, chosen);
@@ -44,8 +45,8 @@ export function TranscriptView() {
   };
   useKeys({
     j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1),
-    s: () => { const item = items[at]; if (item) void navigate(`/runs/${id}/state?seq=${item.last}`); },
-    f: () => { if (at >= 0) void navigate(`/runs/${id}/fork?seq=${beforeTurn(items, at)}`); },
+    s: () => { const item = items[at]; if (item && journal) void navigate(`/runs/${id}/state?seq=${item.last}`); },
+    f: () => { if (at >= 0 && journal) void navigate(`/runs/${id}/fork?seq=${beforeTurn(items, at)}`); },
     Home: () => jump(0), End: () => { if (story.next === undefined) list.current?.toEnd(); else jump("end"); },
   });
 
@@ -86,7 +87,7 @@ export function TranscriptView() {
       </div>
       <aside className="pane" aria-label="Details">
         {items[at] ? <ItemDetail key={items[at].seq} item={items[at]} forkAt={beforeTurn(items, at)} /> : (
-          <Empty title="Choose a step"><p>Click one, or press <kbd>j</kbd> and <kbd>k</kbd>. {integer((run.summary.entries ?? 0))} entries are in the journal.</p></Empty>
+          <Empty title="Choose a step"><p>Click one, or press <kbd>j</kbd> and <kbd>k</kbd>. {run.summary.entries !== undefined && `${plural(run.summary.entries, "entry is", "entries are")} in the journal.`}</p></Empty>
         )}
       </aside>
     </div>

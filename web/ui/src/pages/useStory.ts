@@ -3,7 +3,7 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import { getTranscript, Problem } from "../api/client";
 import type { LivePiece, Transcript } from "../api/words";
 import { append, begin, EMPTY, live, prepend, type Story } from "../lib/story";
-import { useRunEvents } from "./context";
+import { useRun, useRunEvents } from "./context";
 
 const PAGE = 100;
 
@@ -62,6 +62,16 @@ export function useStory(id: string, start: number | "end"): Reading {
       return new Map(p).set(piece.agent, { ...piece, text: text.slice(-4000) });
     }),
   });
+
+  // Of a foreign trace nobody tells; while more may arrive, the end is read again.
+  const { run } = useRun();
+  const asks = run.summary.source === "otlp" && run.summary.status === "running" && story.next === undefined && loaded;
+  const last = story.items[story.items.length - 1]?.seq ?? 0;
+  useEffect(() => {
+    if (!asks) return;
+    const timer = setInterval(() => void read({ from: last }, append), 5000);
+    return () => clearInterval(timer);
+  }, [asks, read, last]);
 
   const { previous, next } = story;
   const earlier = useCallback(() => { if (previous !== undefined) void read({ before: previous }, prepend); }, [previous, read]);
