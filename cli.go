@@ -31,11 +31,16 @@ type cli struct {
 
 	clickhouse string // DSN; empty: the embedded one, where a command needs any
 	project    string // whose rows are written and read in ClickHouse
-	otlpGRPC   string // host:port that the collector listens on
-	otlpHTTP   string
-	http       string // host:port of health, metrics and, later, UI and API
 	shipTo     string // OTLP endpoint of somebody else's collector
-	pyroscope  string // address of a Pyroscope server; empty: nothing is profiled
+	receive    receive
+}
+
+// receive is what a command is told that takes telemetry in.
+type receive struct {
+	otlpGRPC  string // host:port that the collector listens on
+	otlpHTTP  string
+	http      string // host:port of pages, API, health and metrics
+	pyroscope string // address of a Pyroscope server; empty: nothing is profiled
 }
 
 // execute runs the command line and returns the exit status.

@@ -38,6 +38,7 @@ const (
 
 func (c *cli) demoCommand() *cobra.Command {
 	var leave bool
+	var o receive
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See it all: a run that goes wrong, rewound, proven, forked and made right",
@@ -47,10 +48,13 @@ func (c *cli) demoCommand() *cobra.Command {
 			"and proves it. From there a fork goes on with one changed turn. Needs Go and npm, and the first time the network: 8 kB\n" +
 			"for the module, 180 MB for ClickHouse, which all later starts share. It stays up afterwards, as `tacho up` does.",
 		Args: arguments(0, 0, "no arguments"),
-		RunE: func(cmd *cobra.Command, args []string) error { return c.demo(cmd.Context(), leave) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c.receive = o
+			return c.demo(cmd.Context(), leave)
+		},
 	}
 	cmd.Flags().BoolVar(&leave, "exit", false, "end when the demo is over; status 0 only if every part of it was verified")
-	c.stationFlags(cmd, "127.0.0.1:0", "127.0.0.1:0") // others may have the usual ports: the demo must not fail for that
+	c.receiveFlags(cmd, &o, "127.0.0.1:0", "127.0.0.1:0") // others may have the usual ports: the demo must not fail for that
 	return cmd
 }
 

@@ -14,6 +14,7 @@ import (
 )
 
 func (c *cli) upCommand() *cobra.Command {
+	var o receive
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Run agents, take telemetry in, and keep both in ClickHouse, until Ctrl-C",
@@ -22,19 +23,22 @@ func (c *cli) upCommand() *cobra.Command {
 			"--clickhouse, or into an embedded one, which is fetched once (180 MB, with npm).\n\n" +
 			"Agents of others need only OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318.",
 		Args: arguments(0, 0, "no arguments"),
-		RunE: func(cmd *cobra.Command, args []string) error { return c.up(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c.receive = o
+			return c.up(cmd.Context())
+		},
 	}
-	c.stationFlags(cmd, "127.0.0.1:4317", "127.0.0.1:4318")
+	c.receiveFlags(cmd, &o, "127.0.0.1:4317", "127.0.0.1:4318")
 	return cmd
 }
 
-// stationFlags are those of a command that receives telemetry, at these addresses if nothing else is said.
-func (c *cli) stationFlags(cmd *cobra.Command, grpcAddr, httpAddr string) {
+// receiveFlags are those of a command that takes telemetry in, at these addresses if nothing else is said.
+func (c *cli) receiveFlags(cmd *cobra.Command, o *receive, grpcAddr, httpAddr string) {
 	flags := cmd.Flags()
-	flags.StringVar(&c.otlpGRPC, "otlp-grpc", orDefault(c.env("TACHO_OTLP_GRPC"), grpcAddr), "where OTLP/gRPC is taken; port 0: a free one (TACHO_OTLP_GRPC)")
-	flags.StringVar(&c.otlpHTTP, "otlp-http", orDefault(c.env("TACHO_OTLP_HTTP"), httpAddr), "where OTLP/HTTP is taken (TACHO_OTLP_HTTP)")
-	flags.StringVar(&c.http, "http", orDefault(c.env("TACHO_HTTP"), "127.0.0.1:7080"), "pages, API, health and metrics (TACHO_HTTP)")
-	flags.StringVar(&c.pyroscope, "pyroscope", c.env("TACHO_PYROSCOPE"), "a Pyroscope server that this process's CPU profiles go to (TACHO_PYROSCOPE)")
+	flags.StringVar(&o.otlpGRPC, "otlp-grpc", orDefault(c.env("TACHO_OTLP_GRPC"), grpcAddr), "where OTLP/gRPC is taken; port 0: a free one (TACHO_OTLP_GRPC)")
+	flags.StringVar(&o.otlpHTTP, "otlp-http", orDefault(c.env("TACHO_OTLP_HTTP"), httpAddr), "where OTLP/HTTP is taken (TACHO_OTLP_HTTP)")
+	flags.StringVar(&o.http, "http", orDefault(c.env("TACHO_HTTP"), "127.0.0.1:7080"), "pages, API, health and metrics (TACHO_HTTP)")
+	flags.StringVar(&o.pyroscope, "pyroscope", c.env("TACHO_PYROSCOPE"), "a Pyroscope server that this process's CPU profiles go to (TACHO_PYROSCOPE)")
 }
 
 func (c *cli) up(ctx context.Context) (err error) {

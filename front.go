@@ -34,7 +34,7 @@ func (c *cli) openFront(ctx context.Context, s *station, w *workshop) (*front, e
 	if err != nil {
 		return nil, err
 	}
-	l, err := listenLoopback(c.http, "--http")
+	l, err := listenLoopback(c.receive.http, "--http")
 	if err != nil {
 		return nil, err
 	}

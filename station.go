@@ -60,7 +60,7 @@ func (c *cli) openStation(ctx context.Context) (s *station, err error) {
 	if err != nil {
 		return s, err
 	}
-	return s, s.serve(c.otlpGRPC, c.otlpHTTP)
+	return s, s.serve(c.receive.otlpGRPC, c.receive.otlpHTTP)
 }
 
 func (s *station) openStore(ctx context.Context, c *cli) error {

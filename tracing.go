@@ -33,7 +33,7 @@ type tracing struct {
 }
 
 func (c *cli) openTracing(ctx context.Context, s *station) (*tracing, error) {
-	if c.pyroscope == "" {
+	if c.receive.pyroscope == "" {
 		return &tracing{tracer: noop.NewTracerProvider().Tracer("")}, nil
 	}
 	sender, err := otlptracegrpc.New(ctx, otlptracegrpc.WithEndpoint(s.grpcAddr), otlptracegrpc.WithInsecure())
@@ -41,7 +41,7 @@ func (c *cli) openTracing(ctx context.Context, s *station) (*tracing, error) {
 		return nil, fmt.Errorf("open tracing: %w", err)
 	}
 	t := &tracing{spans: sdktrace.NewTracerProvider(sdktrace.WithResource(resource.NewSchemaless(serviceAttributes()...)), sdktrace.WithBatcher(sender))}
-	t.profiler, err = profile.Open(profile.Config{Address: c.pyroscope, Service: serviceName, Tags: map[string]string{"version": version()},
+	t.profiler, err = profile.Open(profile.Config{Address: c.receive.pyroscope, Service: serviceName, Tags: map[string]string{"version": version()},
 		Env: c.env, Spans: t.spans, Log: s.log})
 	if err != nil {
 		return nil, usage(errors.Join(err, t.spans.Shutdown(ctx)))
