@@ -31,7 +31,6 @@ var (
 	kindNotBuilt      = kind{"not_built", http.StatusUnprocessableEntity}
 	kindKeyReused     = kind{"key_reused", http.StatusUnprocessableEntity}
 	kindNoJournal     = kind{"no_journal", http.StatusConflict}
-	kindNoStore       = kind{"no_store", http.StatusServiceUnavailable}
 	kindForeign       = kind{"foreign", http.StatusForbidden}
 	kindTooLarge      = kind{"too_large", http.StatusRequestEntityTooLarge}
 	kindUnsupported   = kind{"unsupported_type", http.StatusUnsupportedMediaType}

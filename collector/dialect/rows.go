@@ -31,7 +31,6 @@ type Writer struct {
 
 	span     tables.Span
 	log      tables.Log
-	metric   tables.Metric
 	shared   shared
 	values   values
 	lifts    []int8

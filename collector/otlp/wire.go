@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"unsafe"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -150,8 +149,6 @@ func (c *cursor) fixed32() uint32 {
 	}
 	return uint32(c.num64)
 }
-
-func (c *cursor) double() float64 { return math.Float64frombits(c.fixed64()) }
 
 // view shows bytes as a string without copying them.
 func view(b []byte) string {

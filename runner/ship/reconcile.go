@@ -252,7 +252,6 @@ func (f *follower) mend(from, to int64) (sent int, err error) {
 type mender struct {
 	f      *follower
 	window map[scopeKey][]piece
-	count  int
 	sent   int
 }
 
