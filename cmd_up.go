@@ -70,7 +70,7 @@ func (c *cli) upWith(ctx context.Context, s *station) (err error) {
 		defer p.Close()
 		return c.ownedAlready(p.client)
 	}
-	p.join(s.store)
+	p.join(s.runs())
 	t, err := c.openTracing(ctx, s)
 	if err != nil {
 		return errors.Join(err, p.Close())

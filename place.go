@@ -49,14 +49,12 @@ func (c *cli) reach(ctx context.Context) (*place, error) {
 		return nil, errors.Join(err, p.Close())
 	}
 	p.far = far
-	p.join(far)
+	p.join(replay.ClickHouse(far))
 	return p, nil
 }
 
-// join adds the runs of a ClickHouse to those of the place. Who opened it closes it.
-func (p *place) join(far *store.Store) {
-	p.Journal = replay.NewUnion(p.Journal, replay.ClickHouse(far))
-}
+// join adds the runs of a ClickHouse to those of the place.
+func (p *place) join(far replay.Follower) { p.Journal = replay.NewUnion(p.Journal, far) }
 
 func (c *cli) reachData(ctx context.Context) (*place, error) {
 	p := &place{data: c.data, log: c.log()}
@@ -199,6 +197,17 @@ type remoteOperator struct {
 	local *state.Store
 	from  *store.Store // where a run may be that is to be forked and is not here; may be nil
 	out   *sending
+}
+
+// Remove erases a family here, and then in the ClickHouse that this process writes.
+func (o remoteOperator) Remove(ctx context.Context, family journal.RunID) error {
+	if err := o.Runner.Remove(ctx, family); err != nil || o.from == nil || !o.from.Writes() {
+		return err
+	}
+	if err := o.from.DeleteFamily(ctx, family); err != nil {
+		return fmt.Errorf("the family is erased here, and not yet in ClickHouse: run `tacho rm` again: %w", err)
+	}
+	return nil
 }
 
 // Fork forks a run that is here, or in ClickHouse: then it is fetched first, every byte checked.

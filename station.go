@@ -19,6 +19,7 @@ import (
 	"tachograph/collector/store/embedded"
 	"tachograph/inference"
 	"tachograph/inference/embed"
+	"tachograph/replay"
 )
 
 // station takes telemetry in and keeps it: a ClickHouse, the collector in front of it, and the ports that
@@ -99,6 +100,29 @@ func (w waking) Insert(ctx context.Context, b *store.Batch) error {
 		w.intents.Wake()
 	}
 	return err
+}
+
+// runs are those in ClickHouse. The embedded one may just be starting again, which is no reason to refuse a list.
+type runs struct {
+	*replay.Database
+	engine *embedded.Engine // nil: a server, which somebody else keeps alive
+}
+
+func (s *station) runs() runs { return runs{replay.ClickHouse(s.store), s.engine} }
+
+func (r runs) Runs(ctx context.Context) ([]replay.Run, error) {
+	const tries = 10
+	list, err := r.Database.Runs(ctx)
+	for n := 1; err != nil && r.engine != nil && n < tries && ctx.Err() == nil; n++ {
+		select {
+		case <-time.After(200 * time.Millisecond): // its end may not have been noticed yet
+		case <-ctx.Done():
+		}
+		if r.engine.Wait(ctx) == nil {
+			list, err = r.Database.Runs(ctx)
+		}
+	}
+	return list, err
 }
 
 // readerDSN is what others on this machine read with.

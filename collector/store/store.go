@@ -162,6 +162,9 @@ func (s *Store) Ping(ctx context.Context) error {
 // Project is the one whose rows are read.
 func (s *Store) Project() string { return s.project }
 
+// Writes says whether the store was opened to be written.
+func (s *Store) Writes() bool { return !s.readOnly }
+
 // Code is the number of ClickHouse's error in err, 0 if there is none.
 func Code(err error) int {
 	var native *clickhouse.Exception
