@@ -137,6 +137,13 @@ func TestUp(t *testing.T) {
 		t.Errorf("show of a trace says %q", text)
 	}
 	u.elsewhere(run)
+
+	// Erased is erased everywhere: what people and tools said is gone from ClickHouse too, and the proofs hold without it.
+	k.tacho(exitDone, "rm", run.ID.String(), "--yes")
+	text := newKilled(t, 2).tacho(exitDone, "verify", run.ID.String(), "--key", k.workerKey(), "--clickhouse", u.ClickHouse)
+	if !strings.Contains(text, "erased on request") {
+		t.Errorf("verify of an erased run says\n%s", text)
+	}
 	u.down()
 }
 
