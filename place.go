@@ -147,7 +147,7 @@ type workshop struct {
 
 // own makes this process the owner of the directory: it wires the runner, lets other commands in,
 // and takes up what had not ended. Close it.
-func (c *cli) own(ctx context.Context, p *place, to outlet, watch func(runner.Live)) (w *workshop, err error) {
+func (c *cli) own(ctx context.Context, p *place, to outlet, watch func(runner.Live)) (_ *workshop, err error) {
 	if p.client != nil {
 		return nil, fmt.Errorf("own data directory: process %d owns it", p.client.File.PID)
 	}
@@ -155,32 +155,32 @@ func (c *cli) own(ctx context.Context, p *place, to outlet, watch func(runner.Li
 	if err != nil {
 		return nil, usage(err)
 	}
-	w = &workshop{place: p, from: to.store}
-	if w.out, err = to.open(ctx, p, c.env); err != nil {
+	made := &workshop{place: p, from: to.store}
+	if made.out, err = to.open(ctx, p, c.env); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, w.out.Close())
-		}
-	}()
 	var server *owner.Server
-	w.runner = runner.New(runner.Config{
+	made.runner = runner.New(runner.Config{
 		Store: p.store, Data: p.data, Models: c.models, Rates: prices.Rate, NewRun: newRun, Log: p.log,
-		Begun: w.out.follow,
+		Begun: made.out.follow,
 		Watch: func(l runner.Live) {
 			watch(l)
 			server.Watch(l)
 		},
 	})
-	if err := w.runner.Sweep(ctx); err != nil {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, made.runner.Close(), made.out.Close())
+		}
+	}()
+	if err := made.runner.Sweep(ctx); err != nil {
+		return nil, fmt.Errorf("take up what had not ended: %w", err)
+	}
+	if server, err = owner.Serve(p.data, version(), withShipped{p.Journal, made.out.ship}, made.operator(), to.trace()); err != nil {
 		return nil, err
 	}
-	if server, err = owner.Serve(p.data, version(), withShipped{p.Journal, w.out.ship}, w.operator(), to.trace()); err != nil {
-		return nil, err
-	}
-	w.server = server
-	return w, nil
+	made.server = server
+	return made, nil
 }
 
 // operator is the workshop for commands.

@@ -45,7 +45,9 @@ func (r *Runner) Settle(ctx context.Context, id journal.RunID) {
 }
 
 // Sweep removes working files of runs that the store does not know: of a start that a crash cut
-// short, or of a run that was not to persist. Call it before any run is begun.
+// short, or of a run that was not to persist. Call it before any run is begun. What cannot be removed
+// (a helper of the process that was killed may not have left it yet) hinders nobody: the next start
+// tries again.
 func (r *Runner) Sweep(ctx context.Context) error {
 	infos, err := r.cfg.Store.Runs(ctx)
 	if err != nil {
@@ -65,7 +67,7 @@ func (r *Runner) Sweep(ctx context.Context) error {
 			continue
 		}
 		if err := workspace.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-			return fmt.Errorf("sweep working files: %w", err)
+			r.cfg.Log.Warn("working files of a run that nobody knows stay until the next start", "error", err)
 		}
 	}
 	return nil
