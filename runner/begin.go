@@ -135,7 +135,7 @@ func (x *execution) equip(ctx context.Context, policy string) error {
 	}
 	g, err := gate.Open(ctx, gate.Config{
 		Run: x.run, Ancestors: ancestors, Tree: x.tree, LeftOut: x.leftOut, Toolsets: x.spec.toolsets(), Policy: policy, Clock: x.runner.cfg.Clock, Log: x.runner.cfg.Log,
-		Mount: x.spec.Directory, Home: x.files.home(), Tmp: x.files.tmp(), Scratch: x.files.scratch(),
+		Mount: x.spec.Directory, Home: x.files.home(), Tmp: x.files.tmp(), Scratch: x.files.scratch(), Alive: x.files.alive(),
 		Sandbox: x.spec.Sandbox.options(), HoldFor: x.spec.holdFor(), OnInDoubt: x.spec.OnInDoubt,
 		Watch: func(agent, stream string, chunk []byte) {
 			x.runner.cfg.Watch(Live{x.id(), agent, "output", string(chunk)})

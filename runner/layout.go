@@ -1,11 +1,14 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
+	"tachograph/runner/gate"
 	"tachograph/runner/workspace"
 	"tachograph/schemas/journal"
 )
@@ -17,6 +20,7 @@ import (
 //	runs/<id>/home      HOME of the tools; private, not restored
 //	runs/<id>/tmp       /tmp of the tools; private, not restored
 //	runs/<id>/scratch   overlays of calls that are running
+//	runs/<id>/alive     locked as long as a process of the sandbox lives (gate.AwaitEnd)
 type layout struct{ root string }
 
 func layoutOf(data string, id journal.RunID) layout {
@@ -27,6 +31,21 @@ func (l layout) tree() string    { return filepath.Join(l.root, "tree") }
 func (l layout) home() string    { return filepath.Join(l.root, "home") }
 func (l layout) tmp() string     { return filepath.Join(l.root, "tmp") }
 func (l layout) scratch() string { return filepath.Join(l.root, "scratch") }
+func (l layout) alive() string   { return filepath.Join(l.root, "alive") }
+
+// endPatience is how long processes of an owner that was killed may take to end: milliseconds, but on a
+// machine that has no time for them.
+const endPatience = 30 * time.Second
+
+// awaitEnd waits for what an owner that was killed has left: two must not work in one tree.
+func (l layout) awaitEnd(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, endPatience)
+	defer cancel()
+	if err := gate.AwaitEnd(ctx, l.alive()); err != nil {
+		return fmt.Errorf("tools of a tacho that was killed still run: end them (`fuser -k %s`) and try again: %w", l.alive(), err)
+	}
+	return nil
+}
 
 // make creates the private directories, owned by uid if that is not negative.
 func (l layout) make(uid int) error {

@@ -170,6 +170,9 @@ func (x *execution) recover(ctx context.Context, s *journal.State) error {
 	if err := x.run.Take(ctx); err != nil {
 		return err
 	}
+	if err := x.files.awaitEnd(ctx); err != nil {
+		return err
+	}
 	if err := x.files.clearScratch(); err != nil {
 		return err
 	}

@@ -46,8 +46,7 @@ func (r *Runner) Settle(ctx context.Context, id journal.RunID) {
 
 // Sweep removes working files of runs that the store does not know: of a start that a crash cut
 // short, or of a run that was not to persist. Call it before any run is begun. What cannot be removed
-// (a helper of the process that was killed may not have left it yet) hinders nobody: the next start
-// tries again.
+// hinders nobody: the next start tries again.
 func (r *Runner) Sweep(ctx context.Context) error {
 	infos, err := r.cfg.Store.Runs(ctx)
 	if err != nil {
@@ -66,7 +65,12 @@ func (r *Runner) Sweep(ctx context.Context) error {
 		if known[e.Name()] {
 			continue
 		}
-		if err := workspace.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+		left := layout{filepath.Join(dir, e.Name())}
+		err := left.awaitEnd(ctx)
+		if err == nil {
+			err = workspace.RemoveAll(left.root)
+		}
+		if err != nil {
 			r.cfg.Log.Warn("working files of a run that nobody knows stay until the next start", "error", err)
 		}
 	}

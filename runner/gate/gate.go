@@ -31,6 +31,7 @@ type Config struct {
 	Home    string // host directories, private to the run: see sandbox.Config
 	Tmp     string
 	Scratch string
+	Alive   string // file, locked as long as anything of the sandbox lives: see AwaitEnd
 	Sandbox SandboxOptions
 	Limits  tools.Limits
 

@@ -86,9 +86,13 @@ type box struct {
 	closed bool
 }
 
+// AwaitEnd returns when no process of an earlier gate with this Config.Alive is left, whose own process may have
+// been killed a moment ago. The error of a context that ends before says that some still live.
+func AwaitEnd(ctx context.Context, alive string) error { return sandbox.AwaitEnd(ctx, alive) }
+
 func openBox(ctx context.Context, c Config, tree string) (*box, error) {
 	config := sandbox.Config{Tree: tree, Mount: c.Mount, Home: c.Home, Tmp: c.Tmp, Scratch: c.Scratch,
-		ReadOnly: c.Sandbox.ReadOnly, MinTier: sandbox.Tier(c.Sandbox.MinTier), Log: c.Log}
+		Alive: c.Alive, ReadOnly: c.Sandbox.ReadOnly, MinTier: sandbox.Tier(c.Sandbox.MinTier), Log: c.Log}
 	if c.Sandbox.Off {
 		config.Tier, config.MinTier = sandbox.Off, sandbox.TierAuto
 	}
@@ -118,19 +122,20 @@ func (b *box) Run(ctx context.Context, c sandbox.Command) (sandbox.Result, error
 	return result, err
 }
 
-// reopen replaces a sandbox that was lost.
+// reopen replaces a sandbox that was lost. That one is closed before: what it clears away would be the new one's.
 func (b *box) reopen(ctx context.Context, lost *sandbox.Sandbox) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed || b.now != lost {
 		return nil
 	}
+	ended := lost.Close() // says how it was lost
 	s, err := sandbox.Open(ctx, b.config)
 	if err != nil {
-		return fmt.Errorf("open the lost sandbox again: %w", err)
+		return errors.Join(ended, fmt.Errorf("open the lost sandbox again: %w", err))
 	}
 	b.now = s
-	return lost.Close()
+	return ended
 }
 
 func (b *box) close() error {

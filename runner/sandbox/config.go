@@ -46,6 +46,10 @@ type Config struct {
 	Tmp     string // host directory that is the agent's /tmp, writable, private to the run
 	Scratch string // host directory for the overlays of calls, private to the run, on a file system that can be an upper (Tree's)
 
+	// Alive is a file that is locked as long as a process of this sandbox lives that a tool does not control, whatever has
+	// become of its parent: see AwaitEnd. It is made if it is not there. "": there is none.
+	Alive string
+
 	// ReadOnly are further host paths shown read-only at the same place, such as GOROOT or a module cache. One that cannot
 	// be shown refuses Open. A socket below one of them can be connected to: do not name directories that hold any.
 	ReadOnly []string

@@ -49,11 +49,17 @@ func startHelper(ctx context.Context, c Config, l layout, fds []int) (*helper, e
 		theirs.Close()
 		return nil, refuse(featureProtocol, "open socket", err)
 	}
+	alive, err := lockAlive(c.Alive)
+	if err != nil {
+		theirs.Close()
+		return nil, errors.Join(err, ours.close())
+	}
 	h := &helper{conn: ours, calls: make(map[string]chan ended), done: make(chan struct{})}
 	stderr := &logWriter{log: c.Log}
-	h.cmd = helperCommand(c, l.Tier, theirs, stderr)
+	h.cmd = helperCommand(c, l.Tier, theirs, alive, stderr)
 	err = h.cmd.Start()
 	theirs.Close() // now, or the helper's death would not end the socket
+	alive.Close()  // the lock is the helper's alone
 	if err != nil {
 		ours.close()
 		return nil, startRefusal(l.Tier, err)
@@ -73,10 +79,10 @@ func startHelper(ctx context.Context, c Config, l layout, fds []int) (*helper, e
 	return h, nil
 }
 
-func helperCommand(c Config, t Tier, socket *os.File, stderr *logWriter) *exec.Cmd {
+func helperCommand(c Config, t Tier, socket, alive *os.File, stderr *logWriter) *exec.Cmd {
 	cmd := &exec.Cmd{
 		Path: "/proc/self/exe", Args: []string{helperName}, Env: helperEnvironment(), Dir: "/",
-		ExtraFiles: []*os.File{socket}, Stderr: stderr, // a session of its own: no terminal's signals
+		ExtraFiles: []*os.File{socket, alive}, Stderr: stderr, // a session of its own: no terminal's signals
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
 	switch t {

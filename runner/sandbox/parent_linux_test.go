@@ -170,7 +170,8 @@ func findingsOf(t *testing.T, cmd *exec.Cmd) findings {
 	return f
 }
 
-// TestParentKilled kills a parent with SIGKILL and sees that everything inside dies: the last of it holds a pipe open.
+// TestParentKilled kills a parent with SIGKILL and sees that everything inside dies, the last of which holds a pipe open,
+// and that whoever comes next can wait for that.
 func TestParentKilled(t *testing.T) {
 	t.Parallel()
 	eachTier(t, func(t *testing.T, c sandbox.Config) {
@@ -181,6 +182,8 @@ func TestParentKilled(t *testing.T) {
 		if c.Tier == sandbox.TierLandlock {
 			inside = fifo
 		}
+		c.Alive = filepath.Join(t.TempDir(), "alive")
+		must(t, sandbox.AwaitEnd(t.Context(), c.Alive)) // nobody was ever here
 		cmd := parent(t, "hold", orders{Config: c, Fifo: inside})
 		must(t, cmd.Start())
 		defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
@@ -191,7 +194,13 @@ func TestParentKilled(t *testing.T) {
 		if _, err := io.ReadFull(r, up); err != nil || string(up) != "up\n" {
 			t.Fatalf("got %q, %v", up, err)
 		}
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := sandbox.AwaitEnd(over, c.Alive); !errors.Is(err, context.Canceled) {
+			t.Errorf("while a call runs, waiting for the end gives %v", err)
+		}
 		must(t, cmd.Process.Signal(unix.SIGKILL))
+		must(t, sandbox.AwaitEnd(t.Context(), c.Alive))
 		if _, err := io.ReadAll(r); err != nil { // ends when nobody holds it any more
 			t.Error(err)
 		}

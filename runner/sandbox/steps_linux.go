@@ -59,8 +59,9 @@ func (z *zygote) newCallScript(rq request, stdio [3]int) (*callScript, *os.File,
 	}
 	z.privilegeOps(s)
 	z.commandOps(s, rq, stdio)
-	s.add(&s.after, op{feature: featureCloseRange, name: "close descriptors", nr: unix.SYS_CLOSE_RANGE, args: [6]uintptr{0, s.script.status - 1}})
-	s.add(&s.after, op{feature: featureCloseRange, name: "close descriptors", nr: unix.SYS_CLOSE_RANGE, args: [6]uintptr{s.script.status + 1, maxFD}})
+	for _, r := range [][2]uintptr{{0, helperAlive - 1}, {helperAlive + 1, s.script.status - 1}, {s.script.status + 1, maxFD}} {
+		s.add(&s.after, op{feature: featureCloseRange, name: "close descriptors", nr: unix.SYS_CLOSE_RANGE, args: [6]uintptr{r[0], r[1]}, may: unix.EINVAL}) // an empty range
+	}
 	return s, reports, nil
 }
 

@@ -23,6 +23,7 @@ func RunIfHelper() {
 	if !isHelper() {
 		return
 	}
+	unix.CloseOnExec(helperAlive)
 	if err := runZygote(os.NewFile(helperSocket, "socket")); err != nil {
 		fmt.Fprintln(os.Stderr, "run zygote:", err)
 		os.Exit(1)
@@ -34,6 +35,9 @@ func isHelper() bool { return len(os.Args) == 1 && os.Args[0] == helperName }
 
 // helperSocket is the zygote's end of the socket pair, the first descriptor after the standard three.
 const helperSocket = 3
+
+// helperAlive is the file that is locked as long as the zygote or an init lives. Nobody reads or closes it.
+const helperAlive = 4
 
 // grant is a Landlock rule that every call gets.
 type grant struct {

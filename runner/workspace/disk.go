@@ -132,10 +132,26 @@ func (f folder) list() ([]string, error) {
 	return names, nil
 }
 
-// removeAll removes name and everything below it. It is no error if it is not there.
-func (f folder) removeAll(name string) error {
+// removeAll removes name and everything below it. It is no error if it is not there, nor if somebody
+// else removes it at the same time, or still puts something into it for a while: a process that is being
+// killed does both.
+func (f folder) removeAll(name string) (err error) {
+	const looks = 100 // who goes on for longer is alive
+	for range looks {
+		if err = f.removeOnce(name); !errors.Is(err, unix.ENOTEMPTY) {
+			break
+		}
+	}
+	if isAbsent(err) {
+		return nil
+	}
+	return err
+}
+
+// removeOnce is removeAll for a tree that nobody else touches.
+func (f folder) removeOnce(name string) error {
 	err := f.unlink(name)
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
+	if err == nil || isAbsent(err) {
 		return nil
 	}
 	// A directory: EISDIR on Linux, EPERM by POSIX. Anything else shows itself below.
@@ -153,6 +169,9 @@ func (f folder) removeAll(name string) error {
 // clear removes everything in the folder.
 func (f folder) clear() error {
 	names, err := f.list()
+	if isAbsent(err) {
+		return nil // the folder itself was removed
+	}
 	for _, name := range names {
 		if err = f.removeAll(name); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -277,6 +278,34 @@ func TestRemoveAll(t *testing.T) {
 		t.Errorf("%s is still there: %v", tree.Dir(), err)
 	}
 	check()
+}
+
+// TestRemoveAllBesideOthers: a tree goes though others remove it at the same time, and one still fills it for a while.
+func TestRemoveAllBesideOthers(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "run")
+	for round := range 5 {
+		for n := range 30 {
+			must(t, os.MkdirAll(filepath.Join(dir, fmt.Sprint(n%10), fmt.Sprint(n/10), "x"), 0o700))
+		}
+		var others sync.WaitGroup
+		for range 3 {
+			others.Go(func() {
+				if err := workspace.RemoveAll(dir); err != nil {
+					t.Errorf("round %d: %v", round, err)
+				}
+			})
+		}
+		others.Go(func() { // until the tree is gone from under it
+			for n := 0; os.MkdirAll(filepath.Join(dir, "1/1", fmt.Sprint(n)), 0o700) == nil && n < 20; n++ {
+			}
+		})
+		others.Wait()
+		must(t, workspace.RemoveAll(dir))
+		if _, err := os.Lstat(dir); !os.IsNotExist(err) {
+			t.Fatalf("round %d: %s is still there: %v", round, dir, err)
+		}
+	}
 }
 
 // TestRestoreRefusesAnUnknownRoot: nothing is touched for a root that cannot be read.
