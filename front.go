@@ -14,6 +14,7 @@ import (
 	"tachograph/runner"
 	"tachograph/runner/spans"
 	"tachograph/schemas/journal"
+	"tachograph/schemas/loopback"
 	"tachograph/web"
 	"tachograph/web/owner"
 	"tachograph/web/requests"
@@ -34,7 +35,7 @@ func (c *cli) openFront(ctx context.Context, s *station, w *workshop) (*front, e
 	if err != nil {
 		return nil, err
 	}
-	l, err := listenLoopback(c.receive.http, "--http")
+	l, err := listen(c.receive.http, "--http")
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +45,7 @@ func (c *cli) openFront(ctx context.Context, s *station, w *workshop) (*front, e
 	}
 	f := &front{web: site, address: l.Addr().String(), done: make(chan struct{}), measure: m}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", m.handler)
+	mux.Handle("GET /metrics", loopback.Guard(m.handler))
 	mux.Handle("/", site)
 	f.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10}
 	go func() { // ends with Close

@@ -20,6 +20,7 @@ import (
 	"tachograph/inference"
 	"tachograph/inference/embed"
 	"tachograph/replay"
+	"tachograph/schemas/loopback"
 )
 
 // station takes telemetry in and keeps it: a ClickHouse, the collector in front of it, and the ports that
@@ -135,11 +136,11 @@ func (s *station) readerDSN() string {
 
 // serve listens on both ports before it answers on either.
 func (s *station) serve(grpcAddr, httpAddr string) error {
-	forGRPC, err := listenLoopback(grpcAddr, "--otlp-grpc")
+	forGRPC, err := listen(grpcAddr, "--otlp-grpc")
 	if err != nil {
 		return err
 	}
-	forHTTP, err := listenLoopback(httpAddr, "--otlp-http")
+	forHTTP, err := listen(httpAddr, "--otlp-http")
 	if err != nil {
 		return errors.Join(err, forGRPC.Close())
 	}
@@ -158,21 +159,16 @@ func (s *station) serve(grpcAddr, httpAddr string) error {
 	return nil
 }
 
-// listenLoopback listens on this machine alone: beyond it, telemetry and control would need TLS and a token.
-func listenLoopback(address, flag string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(address)
+// listen listens on the address of a flag.
+func listen(address, flag string) (net.Listener, error) {
+	l, err := loopback.Listen(address)
 	if err != nil {
-		return nil, usage(fmt.Errorf("%s %.80q: write HOST:PORT, as 127.0.0.1:0", flag, address))
+		err = fmt.Errorf("%s: %w", flag, err)
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, usage(fmt.Errorf("%s %.80q: only addresses of this machine (127.0.0.1, [::1], localhost) are listened on: "+
-			"others need TLS and a token, which are not built yet. Put a proxy that has them in front", flag, address))
+	if errors.Is(err, loopback.ErrAddress) {
+		err = usage(err)
 	}
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("listen: %w: choose another with %s (port 0: a free one)", err, flag)
-	}
-	return l, nil
+	return l, err
 }
 
 // stationPatience is how long Close waits for requests under way, and then for rows to be stored. What

@@ -3,16 +3,20 @@ package collector
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	_ "google.golang.org/grpc/encoding/gzip" // senders may compress with it
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
 
 	"tachograph/collector/otlp"
+	"tachograph/schemas/loopback"
 )
 
 // services of OTLP/gRPC. Each has the method Export.
@@ -29,7 +33,11 @@ func (c *Collector) GRPCServer() *grpc.Server {
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.MaxRecvMsgSize(c.config.Limits.Body),
 		grpc.MaxConcurrentStreams(64),
-		grpc.InTapHandle(func(ctx context.Context, _ *tap.Info) (context.Context, error) {
+		grpc.InTapHandle(func(ctx context.Context, info *tap.Info) (context.Context, error) {
+			// No browser of today gets as far as here (HTTP/2 without TLS); the rule is the same for all ports.
+			if err := loopback.CheckHost(strings.Join(info.Header.Get(":authority"), ",")); err != nil {
+				return ctx, status.Error(codes.PermissionDenied, err.Error())
+			}
 			if c.inFlight.Load() > c.config.InFlight {
 				return ctx, grpcError(fmt.Errorf("%w: %d MiB of requests are in memory", ErrBusy, c.config.InFlight>>20))
 			}

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"tachograph/collector/otlp"
+	"tachograph/schemas/loopback"
 )
 
 // paths of OTLP/HTTP.
@@ -32,16 +32,17 @@ func (c *Collector) HTTPServer() *http.Server {
 
 func (c *Collector) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	signal, ok := paths[r.URL.Path]
+	err := loopback.Check(r)
 	switch {
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusForbidden)
+		return
 	case !ok:
 		http.Error(w, fmt.Sprintf("no such path: %.80q. OTLP/HTTP is taken at /v1/traces, /v1/logs and /v1/metrics: set OTEL_EXPORTER_OTLP_ENDPOINT to the address alone, without a path.", r.URL.Path), http.StatusNotFound)
 		return
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
 		http.Error(w, fmt.Sprintf("method %.20q: OTLP is sent with POST", r.Method), http.StatusMethodNotAllowed)
-		return
-	case foreign(r):
-		http.Error(w, "a web page of another origin may not send telemetry here", http.StatusForbidden)
 		return
 	}
 	asJSON, err := contentType(r)
@@ -61,16 +62,6 @@ func (c *Collector) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	c.write(w, http.StatusOK, answer, asJSON)
-}
-
-// foreign says whether a browser sends this for a page that is not ours. Programs send no Origin.
-func foreign(r *http.Request) bool {
-	origin := r.Header.Get("Origin")
-	if origin == "" {
-		return false
-	}
-	u, err := url.Parse(origin)
-	return err != nil || u.Host != r.Host
 }
 
 // contentType says whether the request is JSON. A request of unknown type is answered in JSON, which a

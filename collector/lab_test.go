@@ -153,6 +153,10 @@ func send(t testing.TB, method, to string, body []byte, headers ...string) answe
 		t.Fatal(err)
 	}
 	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "Host" { // http.Client takes it from nowhere else
+			req.Host = headers[i+1]
+			continue
+		}
 		req.Header.Set(headers[i], headers[i+1])
 	}
 	resp, err := http.DefaultClient.Do(req)

@@ -170,14 +170,38 @@ func TestPartialSuccessNamesTheSpan(t *testing.T) {
 	}
 }
 
-// TestForeignPages: a web page of another origin can reach loopback, but may not send.
+// TestForeignPages: a web page of another origin can reach loopback, but may not send, whatever name it was given
+// for our address. (package loopback has the whole table.)
 func TestForeignPages(t *testing.T) {
 	t.Parallel()
-	l := collect(t, collector.Config{Store: &memory{}})
-	for origin, want := range map[string]int{"http://evil.example": 403, "null": 403, l.http: 200} {
-		if a := l.post(t, "/v1/traces", numbered(0, 1), "Content-Type", protobuf, "Origin", origin); a.code != want {
-			t.Errorf("Origin %s: %d, want %d", origin, a.code, want)
+	m := &memory{}
+	l := collect(t, collector.Config{Store: m})
+	_, port, _ := strings.Cut(strings.TrimPrefix(l.http, "http://"), ":")
+	for _, c := range []struct {
+		headers []string
+		want    int
+	}{
+		{[]string{"Origin", "http://evil.example"}, 403},
+		{[]string{"Origin", "null"}, 403},
+		{[]string{"Host", "evil.example:" + port}, 403},
+		{[]string{"Host", "evil.example:" + port, "Origin", "http://evil.example:" + port}, 403}, // DNS rebinding: one origin, to the browser
+		{[]string{"Sec-Fetch-Site", "cross-site"}, 403},
+		{[]string{"Origin", l.http}, 200},
+		{[]string{"Host", "localhost:" + port}, 200},
+	} {
+		if a := l.post(t, "/v1/traces", numbered(0, 1), append(c.headers, "Content-Type", protobuf)...); a.code != c.want {
+			t.Errorf("%v: %d %s, want %d", c.headers, a.code, a.body, c.want)
 		}
+	}
+	for authority, want := range map[string]codes.Code{"evil.example:4317": codes.PermissionDenied, "localhost:4317": codes.OK} {
+		client := coltrace.NewTraceServiceClient(l.dial(t, grpc.WithAuthority(authority)))
+		if _, err := client.Export(t.Context(), &coltrace.ExportTraceServiceRequest{}); status.Code(err) != want {
+			t.Errorf(":authority %s: %v, want %v", authority, err, want)
+		}
+	}
+	l.flush(t)
+	if n := m.count("spans"); n != 1 {
+		t.Errorf("%d spans stored, want 1", n)
 	}
 }
 

@@ -3,28 +3,19 @@ package web
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"tachograph/schemas/loopback"
 )
 
-// Loopback has no token, because who may connect may also read the files. But a browser connects
-// for whoever wrote the page that it shows, so a request is refused if
-//
-//   - its Host is not this machine's: a foreign name that resolves to 127.0.0.1 (DNS rebinding) makes
-//     a page of that name same-origin with us;
-//   - its Origin is not the Host that it asks: another site's script;
-//   - the browser says that another site's page makes it (Sec-Fetch-Site), unless it is a person who
-//     follows a link to a page;
-//   - it changes something and is not application/json: a form of any page may post other types
-//     without being asked first.
+// Who may ask is the rule of package loopback, with one exception, a person who follows a link to a page, and one more
+// demand: what changes something must be application/json, for a form of any page may post other types without being
+// asked first.
 //
 // What is served is told to be nothing but what it is: no sniffing, no frames, scripts and styles
 // only from here.
@@ -42,36 +33,6 @@ const (
 		"manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 	contentPolicy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 )
-
-// Listen listens on a loopback address. Any other is refused: it would need TLS and a token, which
-// this version does not have.
-func Listen(address string) (net.Listener, error) {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: write HOST:PORT, as in 127.0.0.1:7080", address)
-	}
-	if !isLoopback(host) {
-		return nil, fmt.Errorf("listen on %s: only addresses of this machine alone (127.0.0.1, ::1, localhost) are served, "+
-			"because TLS and tokens are not built yet; to reach it from elsewhere, tunnel: ssh -L 7080:127.0.0.1:7080 HOST", address)
-	}
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w; port 0 picks a free one", address, err)
-	}
-	if at, ok := l.Addr().(*net.TCPAddr); !ok || !at.IP.IsLoopback() { // a name may resolve to anything
-		return nil, errors.Join(fmt.Errorf("listen on %s: it is %s, which is not an address of this machine alone", address, l.Addr()), l.Close())
-	}
-	return l, nil
-}
-
-// isLoopback says whether a host is this machine and nobody else, by name or number.
-func isLoopback(host string) bool {
-	if strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.Zone() == "" && ip.Unmap().IsLoopback()
-}
 
 // guard refuses what another site's page may have sent.
 func guard(next echo.HandlerFunc) echo.HandlerFunc {
@@ -102,28 +63,20 @@ func guard(next echo.HandlerFunc) echo.HandlerFunc {
 }
 
 func foreign(r *http.Request) error {
-	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+	err := loopback.Check(r)
+	if followsLink(r) {
+		err = loopback.CheckHost(r.Host)
 	}
-	if !isLoopback(strings.Trim(host, "[]")) {
-		return fail(kindForeign, "the host %.100q is not this machine: open the page as http://127.0.0.1 or http://localhost and its port", r.Host)
+	if err != nil {
+		return fail(kindForeign, "%v", err)
 	}
-	if origin := r.Header.Get("Origin"); origin != "" {
-		u, err := url.Parse(origin)
-		if err != nil || u.Scheme != "http" || !strings.EqualFold(u.Host, r.Host) {
-			return fail(kindForeign, "the page %.100q may not ask here: only pages that this server served may", origin)
-		}
-	}
-	switch site := r.Header.Get("Sec-Fetch-Site"); site {
-	case "", "none", "same-origin":
-		return nil
-	default:
-		if r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Method == http.MethodGet && !strings.HasPrefix(r.URL.Path, "/api/") {
-			return nil // a person follows a link
-		}
-		return fail(kindForeign, "another site's page may not ask here (Sec-Fetch-Site: %.40q)", site)
-	}
+	return nil
+}
+
+// followsLink says whether a person's browser comes for a page, from wherever the link to it stood.
+func followsLink(r *http.Request) bool {
+	return r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Origin") == "" &&
+		!strings.HasPrefix(r.URL.Path, "/api/")
 }
 
 // bounded bounds the body.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -24,6 +23,8 @@ import (
 	_ "google.golang.org/grpc/encoding/gzip" // registers the compressor
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"tachograph/schemas/loopback"
 )
 
 // endpoint sends one request. Its methods may be called concurrently.
@@ -59,19 +60,14 @@ func openEndpoint(address string, headers map[string]string) (endpoint, error) {
 		target := *u
 		target.Path = strings.TrimSuffix(u.Path, "/") + "/v1/logs"
 		transport := http.DefaultTransport.(*http.Transport).Clone()
-		if loopback(u.Hostname()) {
+		if loopback.Is(u.Hostname()) {
 			transport.Proxy = nil
 		}
-		return &httpEndpoint{target.String(), headers, !loopback(u.Hostname()), &http.Client{Transport: transport}}, nil
+		return &httpEndpoint{target.String(), headers, !loopback.Is(u.Hostname()), &http.Client{Transport: transport}}, nil
 	case "grpc", "grpcs":
 		return openGRPC(u, headers)
 	}
 	return nil, fmt.Errorf("endpoint %q: scheme %q: want http, https, grpc or grpcs", address, u.Scheme)
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 type httpEndpoint struct {
@@ -180,7 +176,7 @@ func openGRPC(u *url.URL, headers map[string]string) (endpoint, error) {
 	}
 	options := []grpc.DialOption{grpc.WithTransportCredentials(secret), grpc.WithDisableServiceConfig()}
 	target := u.Host
-	if loopback(u.Hostname()) {
+	if loopback.Is(u.Hostname()) {
 		target = "passthrough:///" + u.Host
 		options = append(options, grpc.WithNoProxy())
 	} else {
