@@ -3,17 +3,23 @@ package collector_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -38,15 +44,21 @@ const (
 	childTurn  = "TACHO_TEST_COLLECTOR_TURN"  // for the so-manieth time
 )
 
-// kills is how often the collector is killed in a test: set TACHO_KILLS=1000 for the long run.
+// childSpoolBytes is small enough to become full while ClickHouse is away.
+const childSpoolBytes = 256 << 10
+
+// kills is how many processes a test kills. The long run, about an hour of a busy machine:
+//
+//	TACHO_TEST_KILLS=1000 go test -count=1 -timeout 3h -run 'TestKilled|TestEngineKilledUnderLoad' -v ./collector
 func kills(t *testing.T, short int) int {
-	text := os.Getenv("TACHO_KILLS")
+	const name = "TACHO_TEST_KILLS"
+	text := os.Getenv(name)
 	if text == "" {
 		return short
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		t.Fatal("TACHO_KILLS:", err)
+		t.Fatal(name+":", err)
 	}
 	return n
 }
@@ -70,7 +82,7 @@ func childMain() error {
 		return err
 	}
 	var turns atomic.Int64
-	c, err := collector.Open(ctx, collector.Config{Store: s, SpoolDir: os.Getenv(childSpool), SegmentRows: 500,
+	c, err := collector.Open(ctx, collector.Config{Store: s, SpoolDir: os.Getenv(childSpool), SpoolBytes: childSpoolBytes, SegmentRows: 500,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Probe: func(point string) {
 			if point == os.Getenv(childPoint) && turns.Add(1) == turn {
@@ -142,14 +154,25 @@ func startChild(t *testing.T, spool, dsn, point string, turn int) *child {
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		_ = c.cmd.Wait()
-		if point == "" {
+		if !c.killed(t) || point == "" {
 			t.Fatalf("the collector did not start: %v\n%s", err, c.errs.String())
 		}
 		return c // it was killed while it stored what it had found
 	}
 	c.url = line[:len(line)-1]
 	return c
+}
+
+// killed waits for the end of the process and says whether a signal was that.
+func (c *child) killed(t *testing.T) bool {
+	t.Helper()
+	err := c.cmd.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	status, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
 // numbered is a request of spans whose ids are numbers from first + 1 on: no id may be zero.
@@ -177,10 +200,11 @@ func numbered(first, n int) []byte {
 
 // sender sends numbers, and what was not acknowledged again.
 type sender struct {
-	mu    sync.Mutex
-	next  int
-	again [][2]int
-	acked int
+	mu      sync.Mutex
+	next    int
+	again   [][2]int
+	acked   int
+	refused int // requests that were told to come again
 }
 
 func (s *sender) take(n int) (first, count int) {
@@ -196,20 +220,29 @@ func (s *sender) take(n int) (first, count int) {
 	return first, n
 }
 
-func (s *sender) done(first, n int, acked bool) (total int) {
+// done notes what became of a request: its status, or 0 if there was no answer.
+func (s *sender) done(first, n, status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if acked {
+	switch status {
+	case http.StatusOK:
 		s.acked += n
-	} else {
-		s.again = append(s.again, [2]int{first, n})
+		return
+	case http.StatusServiceUnavailable:
+		s.refused++
 	}
-	return s.acked
+	s.again = append(s.again, [2]int{first, n})
 }
 
-// run sends from several connections until the receiver is gone or enough was acknowledged; at enough it
-// calls then, once, and goes on until the receiver is gone if that kills it.
-func (s *sender) run(url string, enough int, then func()) {
+// soFar is how many spans were acknowledged, and how many requests refused.
+func (s *sender) soFar() (acked, refused int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.acked, s.refused
+}
+
+// run sends from several connections until the receiver is gone or enough says so; then it calls then, once.
+func (s *sender) run(url string, enough func(acked, refused int) bool, then func()) {
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	var once sync.Once
@@ -219,18 +252,12 @@ func (s *sender) run(url string, enough int, then func()) {
 		workers.Go(func() {
 			for !stop.Load() {
 				first, n := s.take(1 + rand.IntN(40))
-				resp, err := client.Post(url+"/v1/traces", protobuf, bytes.NewReader(numbered(first, n)))
-				acked := err == nil && resp.StatusCode == http.StatusOK
-				if err == nil {
-					_, readErr := io.Copy(io.Discard, resp.Body)
-					acked = acked && readErr == nil
-					_ = resp.Body.Close()
-				}
-				total := s.done(first, n, acked)
+				status, err := post(client, url, numbered(first, n))
+				s.done(first, n, status)
 				if err != nil {
 					return
 				}
-				if total >= enough {
+				if enough(s.soFar()) {
 					once.Do(func() {
 						then()
 						stop.Store(true)
@@ -242,8 +269,111 @@ func (s *sender) run(url string, enough int, then func()) {
 	workers.Wait()
 }
 
-// TestKilled kills the collector at named points, at random moments, and the engine, and both. What was
-// acknowledged must be in ClickHouse, each span once, and nothing else.
+// post returns the status of an answer that came whole, 0 if it did not.
+func post(client *http.Client, url string, body []byte) (status int, err error) {
+	resp, err := client.Post(url+"/v1/traces", protobuf, bytes.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return 0, err
+	}
+	return resp.StatusCode, nil
+}
+
+// more is enough when so many more spans are acknowledged than now.
+func (s *sender) more(n int) func(acked, refused int) bool {
+	before, _ := s.soFar()
+	return func(acked, _ int) bool { return acked >= before+n }
+}
+
+// turnedAway is enough when a request is refused that was not before.
+func (s *sender) turnedAway() func(acked, refused int) bool {
+	_, before := s.soFar()
+	return func(_, refused int) bool { return refused > before }
+}
+
+// road leads to an engine, connection by connection, and can be cut.
+type road struct {
+	net.Listener
+	to string
+
+	mu    sync.Mutex
+	cut   bool
+	conns map[net.Conn]bool
+	ends  sync.WaitGroup
+}
+
+// newRoad makes a road to the engine of a DSN, and the DSN that goes along it.
+func newRoad(t *testing.T, dsn string) (*road, string) {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &road{Listener: l, to: u.Host, conns: map[net.Conn]bool{}}
+	u.Host = l.Addr().String()
+	r.ends.Go(r.accept)
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		r.set(true)
+		r.ends.Wait()
+	})
+	return r, u.String()
+}
+
+func (r *road) accept() {
+	for {
+		near, err := r.Accept()
+		if err != nil {
+			return
+		}
+		far, err := net.Dial("tcp", r.to)
+		if err != nil || !r.open(near, far) {
+			_ = near.Close()
+			continue
+		}
+		for from, to := range map[net.Conn]net.Conn{near: far, far: near} {
+			r.ends.Go(func() {
+				_, _ = io.Copy(to, from)
+				_, _ = near.Close(), far.Close()
+			})
+		}
+	}
+}
+
+// open takes a connection, unless the road is cut.
+func (r *road) open(near, far net.Conn) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cut {
+		_ = far.Close()
+		return false
+	}
+	r.conns[near] = true
+	return true
+}
+
+// set cuts the road, with all that is on it, or mends it.
+func (r *road) set(cut bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cut = cut
+	for c := range r.conns {
+		_ = c.Close()
+	}
+	clear(r.conns)
+}
+
+// TestKilled kills the collector at named points and at random moments, the engine, and both, also after ClickHouse
+// was away until the spool was full. What was acknowledged must be in ClickHouse, each span once, and nothing else.
 func TestKilled(t *testing.T) {
 	e, err := embedded.Open(t.Context(), embedded.Config{Dir: t.TempDir()})
 	if err != nil {
@@ -254,43 +384,92 @@ func TestKilled(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	spool := t.TempDir()
-	var s sender
+	k := &killing{t: t, engine: e, spool: t.TempDir()}
+	k.road, k.dsn = newRoad(t, e.DSN())
+	for want := kills(t, 15); k.collectors < want; k.round() {
+	}
+	k.finish()
+	t.Logf("killed: %d collectors (%s), %d engines; ClickHouse was away until the spool was full %d times; %d requests refused, %d spans acknowledged",
+		k.collectors, k.where(), k.engines, k.away, k.refused, k.acked)
+}
+
+// killing is a test in which one spool and one engine outlive many collectors.
+type killing struct {
+	t      *testing.T
+	engine *embedded.Engine
+	road   *road
+	spool  string
+	dsn    string // along the road
+	sender
+
+	rounds                    int
+	collectors, engines, away int            // killed; full spools
+	points                    map[string]int // collectors killed at each; "": from outside, anywhere
+}
+
+// round lives through one collector.
+func (k *killing) round() {
 	points := []string{collector.ProbeWriting, collector.ProbeDurable, collector.ProbeSealed, collector.ProbeInserted, ""}
-	for round := range kills(t, 15) {
-		point := points[round%len(points)]
-		c := startChild(t, spool, e.DSN(), point, 1+rand.IntN(6))
-		if c.url == "" {
-			continue
+	point := points[k.rounds%len(points)]
+	engineToo, away := k.rounds%4 == 3, k.rounds%7 == 6
+	k.rounds++
+	c := startChild(k.t, k.spool, k.dsn, point, 1+rand.IntN(6))
+	if c.url != "" {
+		enough := k.more(rand.IntN(400))
+		if away {
+			k.road.set(true)
+			enough = k.turnedAway()
 		}
-		s.mu.Lock()
-		enough := s.acked + rand.IntN(400)
-		s.mu.Unlock()
-		engineToo := round%4 == 3
-		s.run(c.url, enough, func() {
+		_, before := k.soFar()
+		aim := point
+		k.run(c.url, enough, func() {
+			point = "" // it did not come there yet
 			if engineToo {
-				e.Kill()
+				k.engine.Kill()
+				k.engines++
 			}
-			if point == "" {
+			if aim == "" {
 				_ = c.cmd.Process.Kill()
 			}
 		})
-		if point != "" { // it may not have come to the point yet
-			_ = c.cmd.Process.Kill()
+		if _, refused := k.soFar(); away && refused > before {
+			k.away++
 		}
-		_ = c.cmd.Wait()
+		k.road.set(false)
+		_ = c.cmd.Process.Kill()
+		if !c.killed(k.t) {
+			k.t.Fatalf("the collector ended by itself: %v\n%s", c.cmd.ProcessState, c.errs.String())
+		}
 	}
-	finish(t, &s, spool, e.DSN())
+	k.collectors++
+	if k.points == nil {
+		k.points = map[string]int{}
+	}
+	k.points[point]++
+}
+
+func (k *killing) where() string {
+	var text []string
+	for _, point := range slices.Sorted(maps.Keys(k.points)) {
+		text = append(text, fmt.Sprintf("%s %d", cmp.Or(point, "anywhere"), k.points[point]))
+	}
+	return strings.Join(text, ", ")
 }
 
 // finish sends what was not acknowledged, lets the last collector store everything, and counts.
-func finish(t *testing.T, s *sender, spool, dsn string) {
+func (k *killing) finish() {
+	t := k.t
 	t.Helper()
-	c := startChild(t, spool, dsn, "", 1)
-	for len(s.again) > 0 {
-		first, n := s.take(0)
-		a := send(t, http.MethodPost, c.url+"/v1/traces", numbered(first, n), "Content-Type", protobuf)
-		s.done(first, n, a.code == http.StatusOK)
+	c := startChild(t, k.spool, k.dsn, "", 1)
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	for end := time.Now().Add(patience); len(k.again) > 0; { // the spool may be full for a while
+		first, n := k.take(0)
+		status, err := post(client, c.url, numbered(first, n))
+		if err != nil || time.Now().After(end) {
+			t.Fatalf("the last collector answers %d, %v", status, err)
+		}
+		k.done(first, n, status)
 	}
 	if err := c.stdin.Close(); err != nil {
 		t.Fatal(err)
@@ -298,8 +477,7 @@ func finish(t *testing.T, s *sender, spool, dsn string) {
 	if err := c.cmd.Wait(); err != nil {
 		t.Fatalf("the last collector: %v\n%s", err, c.errs.String())
 	}
-	count(t, dsn, s.acked)
-	t.Logf("%d spans acknowledged and stored", s.acked)
+	count(t, k.engine.DSN(), k.acked)
 }
 
 // count compares what is stored with numbers from 1 to n.
@@ -349,7 +527,7 @@ func TestEngineKilledUnderLoad(t *testing.T) {
 	l := collect(t, collector.Config{Store: st, SegmentRows: 500})
 	var s sender
 	for range min(kills(t, 4), 50) {
-		s.run(l.http, s.acked+4000, e.Kill)
+		s.run(l.http, s.more(4000), e.Kill)
 	}
 	if len(s.again) > 0 {
 		t.Errorf("%d requests were refused though only ClickHouse was away", len(s.again))
