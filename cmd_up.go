@@ -106,11 +106,16 @@ type addresses struct {
 	// ClickHouse is its DSN for --clickhouse on this machine, password and all; of the embedded one, that of the user who
 	// only reads.
 	ClickHouse string `json:"clickhouse"`
-	Taken      int    `json:"taken_up"`
+	// Grafana is the DSN of the embedded one's user for dashboards, who only reads, and less at a time.
+	Grafana string `json:"grafana,omitempty"`
+	Taken   int    `json:"taken_up"`
 }
 
 func (c *cli) welcome(s *station, f *front, taken int) {
-	a := addresses{"http://" + f.address, s.grpcAddr, "http://" + s.httpAddr, s.readerDSN(), taken}
+	a := addresses{HTTP: "http://" + f.address, OTLPGRPC: s.grpcAddr, OTLPHTTP: "http://" + s.httpAddr, ClickHouse: s.readerDSN(), Taken: taken}
+	if s.engine != nil {
+		a.Grafana = s.engine.GrafanaDSN()
+	}
 	if c.json {
 		if err := c.printJSON(a); err != nil {
 			c.log().Warn("print addresses", "error", err)

@@ -39,7 +39,7 @@ func (c *cli) openFront(ctx context.Context, s *station, w *workshop) (*front, e
 	if err != nil {
 		return nil, err
 	}
-	m, err := openMeasure(ctx, s, w)
+	m, err := c.openMeasure(ctx, s, w)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}

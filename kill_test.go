@@ -53,6 +53,7 @@ turns:
 type killed struct {
 	t    *testing.T
 	dir  string
+	env  []string // of its processes, besides the test's own
 	acks [][]byte // entries that were acknowledged: printed after they were durable
 }
 
@@ -91,6 +92,7 @@ func (k *killed) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Dir = k.dir
 	cmd.Env = append(os.Environ(), "TACHO_DATA="+filepath.Join(k.dir, "data"), "TACHO_TEST_CLI=1")
+	cmd.Env = append(cmd.Env, k.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd
 }

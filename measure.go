@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,10 +27,29 @@ type measure struct {
 	handler  http.Handler
 }
 
-// measureEvery is how often the numbers are sent to the collector.
+// measureEvery is how often the numbers are sent to the collector, unless OpenTelemetry's own variable says otherwise.
 const measureEvery = 15 * time.Second
 
-func openMeasure(ctx context.Context, s *station, w *workshop) (*measure, error) {
+// everyVariable holds milliseconds.
+const everyVariable = "OTEL_METRIC_EXPORT_INTERVAL"
+
+func interval(env func(string) string) (time.Duration, error) {
+	text := env(everyVariable)
+	if text == "" {
+		return measureEvery, nil
+	}
+	ms, err := strconv.ParseUint(text, 10, 31)
+	if err != nil || ms == 0 {
+		return 0, usage(fmt.Errorf("%s is %.60q: it is a number of milliseconds, as 15000", everyVariable, text))
+	}
+	return time.Duration(ms) * time.Millisecond, nil
+}
+
+func (c *cli) openMeasure(ctx context.Context, s *station, w *workshop) (*measure, error) {
+	every, err := interval(c.env)
+	if err != nil {
+		return nil, err
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	pulled, err := otelprometheus.New(otelprometheus.WithRegisterer(registry), otelprometheus.WithoutScopeInfo(), otelprometheus.WithoutTargetInfo())
@@ -42,7 +62,7 @@ func openMeasure(ctx context.Context, s *station, w *workshop) (*measure, error)
 	}
 	m := &measure{
 		provider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(pulled), sdkmetric.WithResource(resource.NewSchemaless(serviceAttributes()...)),
-			sdkmetric.WithReader(sdkmetric.NewPeriodicReader(sender, sdkmetric.WithInterval(measureEvery)))),
+			sdkmetric.WithReader(sdkmetric.NewPeriodicReader(sender, sdkmetric.WithInterval(every)))),
 		handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
 	}
 	if err := m.define(s, w); err != nil {
@@ -68,7 +88,7 @@ type number struct {
 // snapshot is what all instruments of one collection are read from.
 type snapshot struct {
 	collector collector.Metrics
-	starts    uint64 // of the embedded engine
+	starts    uint64 // of the embedded engine, by this process
 	running   int    // runs under way here
 	unshipped int64  // entries of runs under way here that are not shipped
 }
@@ -86,7 +106,7 @@ func numbers() []number {
 		{"tacho.spool.used", "By", "acknowledged, not stored yet", false, func(s snapshot) int64 { return s.collector.SpoolBytes }},
 		{"tacho.spool.limit", "By", "above it requests are told to come again", false, func(s snapshot) int64 { return s.collector.SpoolMaxBytes }},
 		{"tacho.spool.damaged", "{segment}", "segments kept aside for a person", false, func(s snapshot) int64 { return s.collector.DamagedKept }},
-		{"tacho.clickhouse.starts", "{start}", "starts of the embedded engine; more than one: it died", true, func(s snapshot) int64 { return int64(s.starts) }},
+		{"tacho.clickhouse.starts", "{start}", "starts of the embedded engine by this process; more than one: it died", true, func(s snapshot) int64 { return int64(s.starts) }},
 		{"tacho.runs.live", "{run}", "runs under way in this process", false, func(s snapshot) int64 { return int64(s.running) }},
 		{"tacho.ship.lag", "{entry}", "entries of runs under way that are not shipped yet", false, func(s snapshot) int64 { return s.unshipped }},
 	}
@@ -122,7 +142,7 @@ func (m *measure) define(s *station, w *workshop) error {
 func take(s *station, w *workshop) snapshot {
 	now := snapshot{collector: s.collector.Metrics()}
 	if s.engine != nil {
-		now.starts = s.engine.Starts()
+		now.starts = s.engine.Starts() - s.startsBefore
 	}
 	live := w.runner.Live()
 	now.running = len(live)

@@ -26,11 +26,13 @@ import (
 // station takes telemetry in and keeps it: a ClickHouse, the collector in front of it, and the ports that
 // the collector answers on. It knows nothing of runs.
 type station struct {
-	engine    *embedded.Engine // nil: --clickhouse names a server
-	dsn       string
-	store     *store.Store
-	collector *collector.Collector
-	intents   *intents.Worker
+	engine *embedded.Engine // nil: --clickhouse names a server
+	dsn    string
+
+	startsBefore uint64 // of the engine, by earlier processes
+	store        *store.Store
+	collector    *collector.Collector
+	intents      *intents.Worker
 
 	grpc     *grpc.Server
 	http     *http.Server
@@ -74,7 +76,7 @@ func (s *station) openStore(ctx context.Context, c *cli) error {
 		if err != nil {
 			return err
 		}
-		s.dsn = s.engine.DSN()
+		s.dsn, s.startsBefore = s.engine.DSN(), s.engine.Starts()-1
 	}
 	s.store, err = store.Open(ctx, s.dsn, store.Options{Log: s.log, Project: c.project})
 	return err

@@ -3,6 +3,7 @@ package grafana_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -53,6 +54,21 @@ func TestCompose(t *testing.T) {
 	build := p.Services["tacho"].Build
 	if _, err := os.Stat(filepath.Join(build.Context, build.Dockerfile)); err != nil {
 		t.Errorf("tacho's Dockerfile: %v", err)
+	}
+	users, err := os.ReadFile("../../.docker/clickhouse/grafana.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, m := range read(t) {
+		for _, panel := range m.Panels {
+			for _, q := range panel.Targets {
+				for _, table := range regexp.MustCompile(`FROM (system\.\w+)`).FindAllStringSubmatch(q.RawSQL, -1) {
+					if !strings.Contains(string(users), "GRANT SELECT ON "+table[1]+"<") {
+						t.Errorf("%s, panel %q reads %s, which compose.yaml's user grafana may not", name, panel.Title, table[1])
+					}
+				}
+			}
+		}
 	}
 	dsn := *p.Services["tacho"].Environment["TACHO_CLICKHOUSE"]
 	password := *p.Services["clickhouse"].Environment["CLICKHOUSE_PASSWORD"]
@@ -106,5 +122,9 @@ func TestProvisioning(t *testing.T) {
 	}
 	if !mounted {
 		t.Error("the provider of dashboards reads from where compose.yaml mounts nothing")
+	}
+	home := p.Services["grafana"].Environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+	if home == nil || grafana.All()[filepath.Base(*home)].UID == "" || !strings.Contains(string(provider), "path: "+filepath.Dir(*home)) {
+		t.Errorf("Grafana's first page is %v, which is no dashboard of ours", home)
 	}
 }
