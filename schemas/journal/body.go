@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -188,22 +187,18 @@ func decodeBody(kind Kind, raw json.RawMessage) (Body, error) {
 	if body == nil {
 		return nil, fmt.Errorf("decode body of %.60q: %w", kind, ErrUnknownKind)
 	}
-	if err := json.Unmarshal(raw, body); err != nil {
-		return nil, fmt.Errorf("decode body of %s: %w", kind, err)
+	r := bodyReader{raw}
+	err := r.object(reflect.ValueOf(body).Elem())
+	if err == nil && len(r.rest) > 0 {
+		err = errors.New("bytes after the value")
 	}
-	again, err := marshal(oneSpelling(body))
 	if err != nil {
 		return nil, fmt.Errorf("decode body of %s: %w", kind, err)
-	}
-	if !bytes.Equal(again, raw) {
-		return nil, fmt.Errorf("decode body of %s: %w", kind, errSpelling)
 	}
 	return body, nil
 }
 
-// oneSpelling returns a body in which a list that has no elements is written in one way: [] where
-// the list must stand, nothing where it may be left out. (An empty After means "none", an absent
-// one "as before": there the two differ.)
+// oneSpelling returns a body in which a list that must stand is written [] where it has no elements.
 func oneSpelling(b Body) Body {
 	switch b := b.(type) {
 	case *ModelAsked:
@@ -218,17 +213,8 @@ func oneSpelling(b Body) Body {
 			next.New = []Ref{}
 			return &next
 		}
-	case *Recovered:
-		return &Recovered{orNil(b.Doubt), orNil(b.Rerun), orNil(b.Lost)}
 	}
 	return b
-}
-
-func orNil(list []int64) []int64 {
-	if len(list) == 0 {
-		return nil
-	}
-	return list
 }
 
 // Refs lists the content that a body names, in the order of its fields: only fields declared as

@@ -16,7 +16,8 @@
 // epoch is the revision of the writer's lease, from 1, and never falls; time is UTC with nine
 // decimals; agent is "/" or a path of numbers; kind is 1 to 64 of a–z 0–9 . _ -, the first a letter;
 // body is the struct of the kind (kinds.go), its fields in the order declared there, fields tagged
-// omitzero left out when zero; prev is the hash of the entry before, "" for seq 0.
+// omitzero left out when zero, those with omitempty when they have no elements; prev is the hash of
+// the entry before, "" for seq 0.
 //
 // In every body, also that of a note or of a kind not known: integers lie within ±(2^53−1), and
 // there are no other numbers; a string escapes only what JSON demands, and U+2028 and U+2029, each in

@@ -233,7 +233,7 @@ type TaskChanged struct {
 	Status string  `json:"status"`
 	Title  Ref     `json:"title,omitzero"` // kept when absent
 	Agent  string  `json:"agent,omitzero"`
-	After  []int64 `json:"after,omitzero"` // tasks that come before it; kept when absent
+	After  []int64 `json:"after,omitzero"` // tasks that come before it: none when empty, kept when absent
 	Result Ref     `json:"result,omitzero"`
 }
 
@@ -325,9 +325,9 @@ type Stopped struct {
 // Recovered is the first entry of a process that took the run over. Doubt lists the calls that
 // may have happened; Rerun those that are run again because their effect was dropped.
 type Recovered struct {
-	Doubt []int64 `json:"doubt,omitzero"`
-	Rerun []int64 `json:"rerun,omitzero"`
-	Lost  []int64 `json:"lost,omitzero"` // seqs of model.asked without an answer
+	Doubt []int64 `json:"doubt,omitempty"`
+	Rerun []int64 `json:"rerun,omitempty"`
+	Lost  []int64 `json:"lost,omitempty"` // seqs of model.asked without an answer
 }
 
 // AlarmRaised records a condition that a person should look at.

@@ -79,7 +79,7 @@ func minimal(body journal.Body) (least journal.Body, ok bool) {
 	v := reflect.New(reflect.TypeOf(body).Elem()).Elem()
 	v.Set(reflect.ValueOf(body).Elem())
 	for i := range v.NumField() {
-		if strings.Contains(v.Type().Field(i).Tag.Get("json"), ",omitzero") {
+		if strings.Contains(v.Type().Field(i).Tag.Get("json"), ",omit") {
 			v.Field(i).SetZero()
 			ok = true
 		}
