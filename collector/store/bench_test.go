@@ -1,9 +1,12 @@
 package store_test
 
 import (
+	"bytes"
 	"fmt"
-	"math/rand/v2"
-	"strconv"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -12,79 +15,9 @@ import (
 	"github.com/google/uuid"
 
 	"tachograph/collector/store"
+	"tachograph/schemas/columns"
 	"tachograph/schemas/tables"
 )
-
-// agentSpans are spans as ../../../shared/load sends them: chat and execute_tool in turn, agents of about 1,200 spans, eight
-// at once, taken apart as the collector does.
-func agentSpans(n int, seed uint64) []tables.Span {
-	rng := rand.New(rand.NewPCG(seed, 0))
-	type agent struct {
-		trace        [16]byte
-		root         uint64
-		name, id     string
-		conversation string
-		now          int64
-		left, step   int
-		input        int64
-	}
-	pick := func(words ...string) string { return words[rng.IntN(len(words))] }
-	agents := make([]*agent, 8)
-	rows := make([]tables.Span, n)
-	for i := range rows {
-		slot := rng.IntN(len(agents))
-		a := agents[slot]
-		if a == nil {
-			a = &agent{trace: [16]byte(uuid.Must(uuid.NewRandomFromReader(reader{rng}))), root: rng.Uint64(), name: pick("planner", "coder", "reviewer", "researcher", "tester"),
-				id: fmt.Sprintf("agent_%08x", rng.Uint32()), conversation: fmt.Sprintf("conv_%016x", rng.Uint64()), now: 1_790_000_000e9 + rng.Int64N(3600e9), left: 1000 + rng.IntN(401)}
-			agents[slot] = a
-		}
-		if a.left--; a.left == 0 {
-			agents[slot] = nil
-		}
-		r := &rows[i]
-		r.Reset()
-		r.Project, r.Source, r.TraceID, r.SpanID, r.ParentSpanID, r.Flags = "default", tables.SourceOTLP, a.trace, rng.Uint64(), a.root, 1
-		r.Start, r.DurationNS = a.now, uint64(20e6+rng.Int64N(6e9))
-		a.now += int64(r.DurationNS)
-		r.Service, r.ScopeName, r.ScopeVersion = "agent-runner", "agent-runner/loop", "1.4.2"
-		r.Resource = `{"service.name":"agent-runner","service.version":"1.4.2","service.instance.id":"runner-003-0badcafe","host.name":"node-03.agents.internal","deployment.environment.name":"production","telemetry.sdk.language":"go"}`
-		r.ConversationID, r.AgentID, r.Agent = a.conversation, a.id, a.name
-		r.Lifted = 1<<tables.LiftOperation | 1<<tables.LiftConversationID | 1<<tables.LiftAgentID | 1<<tables.LiftAgent
-		r.Attributes = append(r.Attributes, tables.Attr{Key: "agent.step", Value: strconv.Itoa(a.step), Type: tables.TypeInt},
-			tables.Attr{Key: "agent.intent", Value: pick("find where the failing assertion is raised", "rewrite the hot loop without allocations", "compare the measured latency with the budget",
-				"collect sources that support the claim", "roll the schema change back and try again", "write a regression test for the parser")})
-		switch {
-		case a.left == 0:
-			r.Name, r.Kind, r.Operation, r.ParentSpanID, r.SpanID = "invoke_agent "+a.name, 1, "invoke_agent", 0, a.root
-		case a.left%2 == 1:
-			a.step++
-			r.Name, r.Kind, r.Operation, r.Provider, r.RequestModel, r.ResponseModel = "chat kimi-k2.6", 3, "chat", "moonshot_ai", "kimi-k2.6", "kimi-k2.6-2026-04"
-			r.ResponseID, r.OutputTokens = fmt.Sprintf("chatcmpl-%016x", rng.Uint64()), 50+rng.Int64N(900)
-			a.input = 2000 + (a.input+r.OutputTokens)%120_000
-			r.InputTokens = a.input
-		default:
-			r.Tool = pick("bash", "read_file", "edit_file", "search_code", "run_tests", "http_get", "git_diff", "sql_query")
-			r.Name, r.Kind, r.Operation, r.ToolCallID = "execute_tool "+r.Tool, 1, "execute_tool", fmt.Sprintf("call_%016x", rng.Uint64())
-			r.Attributes = append(r.Attributes, tables.Attr{Key: "gen_ai.tool.type", Value: "function"},
-				tables.Attr{Key: "gen_ai.tool.call.arguments", Value: fmt.Sprintf(`{"path":%q,"line":%d,"limit":%d}`, pick("internal/store/writer.go", "internal/api/handler.go", "cmd/server/main.go", "docs/design.md", "web/src/trace.ts"), rng.IntN(3000), 1+rng.IntN(400))})
-			if rng.IntN(50) == 0 {
-				r.StatusCode, r.StatusMessage = 2, "tool exited with status 1"
-				r.Events = append(r.Events, tables.Event{Time: a.now, Name: "exception", Attributes: []tables.Attr{{Key: "exception.type", Value: "ToolError"}, {Key: "exception.message", Value: r.Tool + ": no such file: docs/design.md"}}})
-			}
-		}
-	}
-	return rows
-}
-
-type reader struct{ rng *rand.Rand }
-
-func (r reader) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = byte(r.rng.Uint32())
-	}
-	return len(p), nil
-}
 
 // cpu is what this process has used, in seconds.
 func cpu(tb testing.TB) float64 {
@@ -96,8 +29,8 @@ func cpu(tb testing.TB) float64 {
 }
 
 // BenchmarkInsertPaths compares ways to insert the same spans, in one run: batches of 10,000 rows of 23 columns and one map,
-// over HTTP. The last one is how the store does it, with all 80 columns. It reports CPU of this process and of the engine,
-// in µs a row. (Arrow is not among them: its module is not ours yet. PROBES had it between columnar and Native.)
+// over HTTP. Arrow is written by schemas/columns and posted as it is. The last one is how the store does it, with all 80
+// columns. It reports CPU of this process and of the engine, in µs a row.
 func BenchmarkInsertPaths(b *testing.B) {
 	const size = 10_000
 	dsn := database(b)
@@ -111,7 +44,7 @@ func BenchmarkInsertPaths(b *testing.B) {
 			maps[i][a.Key] = a.Value
 		}
 	}
-	names := "project, source, trace_id, span_id, parent_span_id, start, duration_ns, early_end_ns, name, kind, service, operation, provider, request_model, response_id, conversation_id, agent, tool, tool_call_id, input_tokens, output_tokens, resource, received, attributes"
+	names := strings.Join(columns.RowNames(), ", ")
 	for _, way := range []struct {
 		name   string
 		insert func(b *testing.B) error
@@ -143,6 +76,7 @@ func BenchmarkInsertPaths(b *testing.B) {
 			}
 			return batch.Send()
 		}},
+		{"arrow", arrowInsert(dsn, rows)},
 		{"native", nativeInsert(s, rows)},
 	} {
 		b.Run(way.name, func(b *testing.B) {
@@ -157,6 +91,47 @@ func BenchmarkInsertPaths(b *testing.B) {
 			b.ReportMetric((cpu(b)-own)*1e6/n, "own-µs/row")
 			b.ReportMetric((engineCPU(b, conn)-engine)*1e6/n, "engine-µs/row")
 		})
+	}
+}
+
+// arrowInsert posts an Arrow stream over a connection that is kept, as the store posts its blocks.
+func arrowInsert(dsn string, rows []tables.Span) func(b *testing.B) error {
+	transport := &http.Transport{DisableCompression: true}
+	var body bytes.Buffer
+	return func(b *testing.B) error {
+		body.Reset()
+		stream, now := columns.NewRows(&body), time.Now().UnixMilli()
+		for i := range rows {
+			if err := stream.Write(&rows[i], now); err != nil {
+				return err
+			}
+		}
+		if err := stream.Close(); err != nil {
+			return err
+		}
+		u, err := url.Parse(dsn)
+		if err != nil {
+			return err
+		}
+		u.RawQuery = url.Values{"database": {strings.TrimPrefix(u.Path, "/")}, "async_insert": {"0"},
+			"query": {"INSERT INTO spans (" + strings.Join(columns.RowNames(), ", ") + ") FORMAT ArrowStream"}}.Encode()
+		u.Path = "/"
+		request, err := http.NewRequestWithContext(b.Context(), http.MethodPost, u.String(), bytes.NewReader(body.Bytes()))
+		if err != nil {
+			return err
+		}
+		password, _ := u.User.Password()
+		request.SetBasicAuth(u.User.Username(), password)
+		response, err := transport.RoundTrip(request)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		if err == nil && response.StatusCode != http.StatusOK {
+			err = fmt.Errorf("%s: %.500s", response.Status, text)
+		}
+		return err
 	}
 }
 
