@@ -160,8 +160,8 @@ func peer(t testing.TB, config string, env ...string) *process {
 	return p
 }
 
-// binary is tacho itself, built once for all tests; TACHO_BINARY names one that is there.
-var binary = sync.OnceValues(func() (string, error) {
+// built is tacho itself, built once for all tests; TACHO_BINARY names one that is there.
+var built = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv("TACHO_BINARY"); path != "" {
 		return path, nil
 	}
@@ -218,7 +218,7 @@ func removeAll(t testing.TB, dir string) {
 
 func (m *machine) command(args ...string) *exec.Cmd {
 	m.t.Helper()
-	path, err := binary()
+	path, err := built()
 	if err != nil {
 		m.t.Fatal(err)
 	}

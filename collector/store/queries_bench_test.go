@@ -14,7 +14,7 @@ import (
 
 // BenchmarkQueries asks what a page asks, of a million spans of about 840 traces that came in segments of 50,000: the list of
 // traces, all spans of one trace as it is shown, and p95 by tool, from the spans and from the projection by minute. Times are
-// those of the client, to the last row read. First with the parts as they happen to be, then merged into one.
+// those of the client, to the last row read; on a busy machine the CPU that the engine spent on an answer says more. First with the parts as they happen to be, then merged into one.
 func BenchmarkQueries(b *testing.B) {
 	const segments, size = 20, 50_000
 	dsn := database(b)
@@ -29,7 +29,9 @@ func BenchmarkQueries(b *testing.B) {
 			list, err := s.Traces(b.Context(), store.Page{Limit: 50})
 			return len(list), err
 		}},
-		{"run", func() (int, error) { return spansOf(b, conn, trace) }},
+		{"run", func() (int, error) {
+			return count(conn.Query(b.Context(), "SELECT "+shown+" FROM spans WHERE project = 'default' AND trace_id = '"+trace.String()+"' ORDER BY start, span_id LIMIT 1 BY start, span_id"))
+		}},
 		{"p95", func() (int, error) {
 			return count(conn.Query(b.Context(), "SELECT tool, quantile(0.95)(duration_ns) FROM spans WHERE project = 'default' AND operation = 'execute_tool' GROUP BY tool"))
 		}},
@@ -49,7 +51,7 @@ func BenchmarkQueries(b *testing.B) {
 		for _, q := range questions {
 			b.Run(q.name+"/"+state, func(b *testing.B) {
 				var times []time.Duration
-				rows := 0
+				rows, engine := 0, engineCPU(b, conn)
 				for b.Loop() {
 					began := time.Now()
 					n, err := q.ask()
@@ -58,7 +60,9 @@ func BenchmarkQueries(b *testing.B) {
 					}
 					times, rows = append(times, time.Since(began)), n
 				}
+				b.ReportMetric((engineCPU(b, conn)-engine)*1e3/float64(len(times)), "engine-cpu-ms")
 				slices.Sort(times)
+				b.ReportMetric(float64(times[0].Microseconds())/1e3, "least-ms")
 				b.ReportMetric(float64(times[len(times)/2].Microseconds())/1e3, "p50-ms")
 				b.ReportMetric(float64(times[len(times)*95/100].Microseconds())/1e3, "p95-ms")
 				b.ReportMetric(float64(rows), "rows")
@@ -67,6 +71,11 @@ func BenchmarkQueries(b *testing.B) {
 		}
 	}
 }
+
+// shown are the columns of a span in a list.
+const shown = `span_id, parent_span_id, start, duration_ns, name, kind, status_code, status_message, service, operation, request_model, response_model,
+	conversation_id, agent, agent_path, tool, tool_call_id, error_type, finish_reasons, input_tokens, output_tokens, cached_tokens, cache_write_tokens,
+	reasoning_tokens, cost_nusd, entry_seq, step, intent_text, intent_source, tool_effect, tool_scope, policy_decision, delta_files, delta_added, delta_removed`
 
 // storeAgents stores segments of spans and returns the id of a trace of about 1,200 that begins in the middle.
 func storeAgents(b *testing.B, s *store.Store, segments, size int) (trace uuid.UUID) {
@@ -96,11 +105,7 @@ func count(rows driver.Rows, err error) (n int, _ error) {
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var tool string
-		var p95 any
-		_ = p95
 		n++
-		_ = tool
 	}
 	return n, rows.Err()
 }
