@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,10 +40,14 @@ func (c *cli) replayCommand() *cobra.Command {
 			"  tacho replay RUN --seq N --verify           prove state and files by their hashes\n" +
 			"  tacho replay RUN --seq N --fork             a new run that goes on from there, paused\n" +
 			"  … --set turn=FILE                           the fork's next model turn (YAML as in a script, or a chat message)\n" +
+			"  … --set call.N.result=TEXT                  what the model is told of call N (any number that `tacho show` prints for it)\n" +
 			"  … --set message=TEXT                        a message of the user\n" +
 			"  … --set spec.KEY=VALUE                      another spec: spec.model=…, spec.max_steps=…\n" +
 			"  … --resume                                  and run it\n\n" +
-			"N is an entry's number as `tacho show` prints it; /@14 is the last entry of step 14 of the root agent.",
+			"N is an entry's number as `tacho show` prints it; /@14 is the last entry of step 14 of the root agent.\n" +
+			"TEXT may be @FILE. With a call's result and no --seq, the fork begins where the model would have been told it.\n" +
+			"The files of a fork are those after entry N, whatever is set: another result does not undo what the call did to them\n" +
+			"(for the files as they were before the call, fork at an entry before it started).",
 		Args: arguments(1, 1, "one RUN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.resume || len(f.set) > 0 {
@@ -58,7 +64,7 @@ func (c *cli) replayCommand() *cobra.Command {
 	flags.StringVar(&f.out, "out", "", "write the files of that moment to this new directory")
 	flags.BoolVar(&f.verify, "verify", false, "prove the rebuilt state and files")
 	flags.BoolVar(&f.fork, "fork", false, "make a run that begins there")
-	flags.StringArrayVar(&f.set, "set", nil, "what the fork does differently: turn=FILE, message=TEXT, spec.KEY=VALUE")
+	flags.StringArrayVar(&f.set, "set", nil, "what the fork does differently: call.N.result=TEXT, turn=FILE, message=TEXT, spec.KEY=VALUE")
 	flags.BoolVar(&f.resume, "resume", false, "run the fork at once")
 	return cmd
 }
@@ -73,10 +79,14 @@ func (c *cli) replay(ctx context.Context, name string, f replayFlags) error {
 		return err
 	}
 	run, seq, err := c.locate(ctx, p, name, f.seq)
+	if err == nil && len(change.Results) > 0 {
+		seq, err = settleResults(ctx, p, run, &change, seq, f.seq != "")
+	}
 	if err != nil {
 		p.Close()
 		return err
 	}
+	change.By = c.person()
 	if f.fork {
 		return c.fork(ctx, p, run, seq, change, f.resume)
 	}
@@ -98,11 +108,37 @@ func (c *cli) locate(ctx context.Context, p *place, name, at string) (replay.Run
 	return run, seq, err
 }
 
+// settleResults names the calls of a change by the entry that proposed them, as a fork does, and finds
+// the entry at which the model has not been told their results yet, unless at is fixed.
+func settleResults(ctx context.Context, p *place, run replay.Run, change *runner.Change, at int64, fixed bool) (int64, error) {
+	settled := map[int64]string{}
+	var first replay.Call
+	for seq, text := range change.Results {
+		call, err := replay.FindCall(ctx, p, run, seq)
+		if err != nil {
+			return 0, fmt.Errorf("--set call.%d.result: %w", seq, err)
+		}
+		if _, twice := settled[call.ID]; twice {
+			return 0, usage(fmt.Errorf("--set call.%d.result: the result of that call is given twice", seq))
+		}
+		if len(settled) > 0 && !fixed && (call.Agent != first.Agent || call.Step != first.Step) {
+			return 0, usage(fmt.Errorf("--set call.%d.result: the calls belong to different steps; give --seq, or fork one after the other", seq))
+		}
+		settled[call.ID], first = text, call
+	}
+	change.Results = settled
+	if fixed {
+		return at, nil
+	}
+	return replay.AfterCall(ctx, p, run, first)
+}
+
 func parseChange(sets []string) (runner.Change, error) {
-	change := runner.Change{Spec: map[string]string{}}
+	change := runner.Change{Spec: map[string]string{}, Results: map[int64]string{}}
 	for _, set := range sets {
 		key, value, ok := strings.Cut(set, "=")
 		spec, isSpec := strings.CutPrefix(key, "spec.")
+		call, isCall := strings.CutPrefix(key, "call.")
 		switch {
 		case !ok:
 			return change, fmt.Errorf("--set %s: write KEY=VALUE", set)
@@ -113,7 +149,15 @@ func parseChange(sets []string) (runner.Change, error) {
 			}
 			change.Turn = turn
 		case key == "message":
-			change.Message = value
+			text, err := textOrFile(value)
+			if err != nil {
+				return change, fmt.Errorf("--set message: %w", err)
+			}
+			change.Message = text
+		case isCall:
+			if err := addResult(change.Results, call, value); err != nil {
+				return change, fmt.Errorf("--set %s: %w", key, err)
+			}
 		case isSpec && spec == "model" || isSpec && spec == "policy" || isSpec && spec == "directory":
 			if abs, err := absoluteField(spec, value); err == nil {
 				value = abs
@@ -122,10 +166,38 @@ func parseChange(sets []string) (runner.Change, error) {
 		case isSpec && spec != "":
 			change.Spec[spec] = value
 		default:
-			return change, fmt.Errorf("--set %s: there is turn=FILE, message=TEXT and spec.KEY=VALUE", set)
+			return change, fmt.Errorf("--set %s: there is call.N.result=TEXT, turn=FILE, message=TEXT and spec.KEY=VALUE", set)
 		}
 	}
 	return change, nil
+}
+
+// addResult takes N.result and its text.
+func addResult(results map[int64]string, key, value string) error {
+	digits, ok := strings.CutSuffix(key, ".result")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if !ok || err != nil || n < 0 {
+		return errors.New("write call.N.result=TEXT or call.N.result=@FILE, N the number of one of the call's entries")
+	}
+	if _, twice := results[n]; twice {
+		return errors.New("it is given twice")
+	}
+	text, err := textOrFile(value)
+	results[n] = text
+	return err
+}
+
+// textOrFile is the text itself, or the text in the file named after an @.
+func textOrFile(value string) (string, error) {
+	file, ok := strings.CutPrefix(value, "@")
+	if !ok {
+		return value, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read the text: %w (after @ stands a file's name)", err)
+	}
+	return string(text), nil
 }
 
 // absoluteField gives a path in a spec's field its meaning here, in the caller's directory.

@@ -13,6 +13,7 @@ import (
 	"tachograph/runner"
 	"tachograph/schemas/chat"
 	"tachograph/schemas/journal"
+	"tachograph/schemas/verdict"
 )
 
 // story tells a run to a person, entry by entry: what the agent said, why it did what it did, what
@@ -45,7 +46,7 @@ func (s *story) tell(ctx context.Context, e journal.Entry, body journal.Body) {
 	case *journal.RunStarted:
 		s.event(e, s.paint.strong("run "+e.Run.String()), b.Model+" · sandbox "+b.Sandbox)
 		if b.Parent != nil {
-			s.event(e, "forked", fmt.Sprintf("from run %s at %d, state %s", b.Parent.Run, b.Parent.Seq, b.Parent.State.Short()))
+			s.forked(ctx, e, b)
 		}
 		s.block("goal", s.text(ctx, b.Goal), 12)
 	case *journal.RunEnded:
@@ -74,6 +75,34 @@ func (s *story) tell(ctx context.Context, e journal.Entry, body journal.Body) {
 		s.ended(ctx, e, b)
 	default:
 		s.other(ctx, e, body)
+	}
+}
+
+// forked tells where a fork begins and what was changed for it.
+func (s *story) forked(ctx context.Context, e journal.Entry, b *journal.RunStarted) {
+	from := fmt.Sprintf("from run %s at %d, state %s", b.Parent.Run, b.Parent.Seq, b.Parent.State.Short())
+	if by := s.text(ctx, b.By); by != "" {
+		from += " by " + by
+	}
+	s.event(e, "forked", from)
+	for _, given := range b.Results {
+		s.event(e, s.paint.warn(fmt.Sprintf("result of call %d given by the fork", given.Call)), "the files stay as they were")
+		s.quoteMessage(ctx, given.Message)
+	}
+	if !b.Message.IsZero() {
+		s.event(e, s.paint.warn("message given by the fork"), "")
+		s.quoteMessage(ctx, b.Message)
+	}
+}
+
+// quoteMessage shows the content of a message.
+func (s *story) quoteMessage(ctx context.Context, ref journal.Ref) {
+	raw, err := s.read(ctx, ref)
+	if err != nil {
+		return
+	}
+	if m, err := chat.Parse(raw); err == nil && m.Content != nil {
+		s.quote(*m.Content)
 	}
 }
 
@@ -221,11 +250,7 @@ func (s *story) ended(ctx context.Context, e journal.Entry, b *journal.CallEnded
 		line += fmt.Sprintf(" · %s changed, %s %s", count(b.Files, "file"), s.paint.good(fmt.Sprintf("+%d", b.Added)), s.paint.bad(fmt.Sprintf("−%d", b.Removed)))
 	}
 	fmt.Fprintf(s.out, "%s   %s\n", s.indent(), line)
-	if raw, err := s.read(ctx, b.Message); err == nil {
-		if m, err := chat.Parse(raw); err == nil && m.Content != nil {
-			s.quote(*m.Content)
-		}
-	}
+	s.quoteMessage(ctx, b.Message)
 	delete(s.calls, b.Call)
 }
 
@@ -322,14 +347,13 @@ func (s *story) cut(text string, most int) string {
 	return string([]rune(text)[:most-1]) + "…"
 }
 
-func reasons(text string) string {
-	var r struct {
-		Reasons []string `json:"reasons"`
-	}
-	if json.Unmarshal([]byte(text), &r) != nil || len(r.Reasons) == 0 {
+// reasons are what policies say of a decision, in brackets; nothing where they say nothing.
+func reasons(content string) string {
+	v, err := verdict.Decode([]byte(content))
+	if err != nil || len(v.Said()) == 0 {
 		return ""
 	}
-	return "(" + strings.Join(r.Reasons, "; ") + ")"
+	return "(" + strings.Join(v.Said(), "; ") + ")"
 }
 
 // duration is a wall time in microseconds, for people.

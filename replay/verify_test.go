@@ -13,12 +13,14 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"tachograph/replay"
+	"tachograph/runner/state"
 	"tachograph/schemas/journal"
 )
 
 // tampered is a Source in which somebody changed something. Nil hooks change nothing.
 type tampered struct {
 	replay.Source
+	only    journal.RunID // whose lines are changed; none: every run's
 	lines   func([][]byte) [][]byte
 	heads   func([][]byte) [][]byte
 	content func(journal.Ref, []byte) []byte
@@ -27,7 +29,7 @@ type tampered struct {
 }
 
 func (s tampered) Entries(ctx context.Context, run journal.RunID, from int64) iter.Seq2[[]byte, error] {
-	if s.lines == nil {
+	if s.lines == nil || !s.only.IsZero() && s.only != run {
 		return s.Source.Entries(ctx, run, from)
 	}
 	return func(yield func([]byte, error) bool) {
@@ -226,6 +228,83 @@ func TestVerifyEveryField(t *testing.T) {
 		}
 	}
 	t.Logf("%d kinds", len(seen))
+}
+
+// TestVerifyGivenResult: what a fork told its model in place of what its parent recorded cannot be
+// changed, moved to another call or left out unseen.
+func TestVerifyGivenResult(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	store := openStore(t, t.TempDir())
+	l := newLab(t, store, runID(9), 42)
+	var fork *lab
+	var started *journal.RunStarted
+	for n := byte(10); fork == nil; n++ {
+		l.play(len(l.hashes) + 1)
+		seq := int64(len(l.hashes) - 1)
+		at, err := replay.At(ctx, replay.Local(store), l.run.ID(), seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if started = l.story.Fork(at); len(started.Results) < 2 {
+			continue
+		}
+		fork = &lab{t: t, store: store, rng: l.rng, story: l.story, tree: l.tree}
+		if fork.run, err = store.Create(ctx, runID(n), state.CreateOptions{Parent: &state.ForkPoint{Run: l.run.ID(), Seq: seq}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.story.Stage = fork.run.Stage
+	for i := range started.Results { // what the story staged was the parent's
+		started.Results[i].Message = fork.run.Stage([]byte{byte(i)})
+	}
+	started.Spec, started.Goal, started.Policy = fork.run.Stage([]byte("spec")), fork.run.Stage([]byte("goal")), fork.run.Stage([]byte("policy"))
+	started.Turn, started.Message, started.By = journal.Ref{}, journal.Ref{}, fork.run.Stage([]byte("ada"))
+	fork.append("/", started)
+	fork.append("/", &journal.Paused{Why: "fork", By: started.By})
+	src := replay.Local(store)
+	verify := func(src replay.Source) *replay.Report {
+		r, err := replay.Verify(ctx, src, fork.run.ID(), replay.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := verify(src); r.Verdict != replay.Unsigned {
+		t.Fatalf("the untouched fork: %+v", r)
+	}
+	line := func(change func([]byte) []byte) replay.Source {
+		return tampered{Source: src, only: fork.run.ID(), lines: func(lines [][]byte) [][]byte {
+			lines = slices.Clone(lines)
+			lines[0] = change(slices.Clone(lines[0]))
+			return lines
+		}}
+	}
+	results := regexp.MustCompile(`"results":\[.*?\],`)
+	for name, changed := range map[string]replay.Source{
+		"left out": line(func(b []byte) []byte { return results.ReplaceAll(b, nil) }),
+		"one left out": line(func(b []byte) []byte {
+			return bytes.Replace(b, regexp.MustCompile(`\{"call":\d+,"message":"[^"]*"\},`).Find(b), nil, 1)
+		}),
+		"another call": line(func(b []byte) []byte {
+			return regexp.MustCompile(`"results":\[\{"call":`).ReplaceAll(b, []byte(`"results":[{"call":1`))
+		}),
+		"another text":   line(func(b []byte) []byte { return flip(b, bytes.Index(b, []byte(`"message":"sha256:`))+20) }),
+		"another person": line(func(b []byte) []byte { return flip(b, bytes.Index(b, []byte(`"by":"sha256:`))+20) }),
+	} {
+		if r := verify(changed); r.Verdict != replay.Broken || r.Findings[0].Seq > 1 {
+			t.Errorf("%s: not found: %+v", name, r)
+		}
+	}
+	replaced := tampered{Source: src, content: func(ref journal.Ref, b []byte) []byte {
+		if ref == started.Results[1].Message {
+			return append(b, 'x')
+		}
+		return b
+	}}
+	if r := verify(replaced); r.Verdict != replay.Broken || r.Findings[0].Seq != 0 || !strings.Contains(r.Findings[0].What, "was replaced") {
+		t.Errorf("the text replaced: %+v", r)
+	}
 }
 
 // TestVerifyResigned: somebody who can write everything signs it all again with a key of his own.

@@ -154,7 +154,12 @@ func (x *execution) equip(ctx context.Context, policy string) error {
 
 // ancestors are the runs that this one comes from, nearest first, as far as they are still there.
 func (x *execution) ancestors(ctx context.Context) (all []gate.Ancestor, err error) {
-	for p := x.run.Parent(); p != nil; {
+	child := x.run.Journal
+	for p := child.Parent(); p != nil; {
+		started, err := startOf(ctx, child)
+		if err != nil {
+			return nil, fmt.Errorf("find what the fork %s was given: %w", child.ID(), err)
+		}
 		j, err := x.runner.cfg.Store.Journal(ctx, p.Run)
 		if errors.Is(err, state.ErrNotFound) {
 			return all, nil
@@ -162,8 +167,12 @@ func (x *execution) ancestors(ctx context.Context) (all []gate.Ancestor, err err
 		if err != nil {
 			return nil, fmt.Errorf("find the run that this one was forked from: %w", err)
 		}
-		all = append(all, gate.Ancestor{Journal: j, Seq: p.Seq})
-		p = j.Parent()
+		parent := gate.Ancestor{Journal: j, Seq: p.Seq}
+		for _, given := range started.Results {
+			parent.Given = append(parent.Given, given.Call)
+		}
+		all = append(all, parent)
+		child, p = j, j.Parent()
 	}
 	return all, nil
 }

@@ -17,13 +17,16 @@ import (
 
 // Change is what a fork does differently.
 type Change struct {
+	By      string            // who wants the fork
+	Results map[int64]string  // what the model is told of calls of the newest answer, by the seq of their call.proposed
 	Turn    []byte            // the next answer of the root agent, as a chat message (JSON); nil: the model is asked
 	Message string            // a message of the user, added to the conversation
 	Spec    map[string]string // fields of the spec, dotted: "max_steps", "budget.tokens"; values in YAML
 }
 
 // Fork makes a run that begins with the state of another after its entry seq, in a workspace of its
-// own, paused. The run it comes from may be under way or ended, and is not touched.
+// own, paused. The run it comes from may be under way or ended, and is not touched. The workspace is as
+// it was after that entry, whatever is changed: a call whose result is given has done what it did.
 func (r *Runner) Fork(ctx context.Context, parent journal.RunID, seq int64, change Change) (journal.RunID, error) {
 	id, err := r.fork(ctx, parent, seq, change)
 	if err != nil {
@@ -53,6 +56,10 @@ func (r *Runner) fork(ctx context.Context, parent journal.RunID, seq int64, chan
 			return id, err
 		}
 	}
+	results, err := change.results(ctx, from, at)
+	if err != nil {
+		return id, err
+	}
 	x, err := r.prepare(spec)
 	if err != nil {
 		return id, err
@@ -62,9 +69,11 @@ func (r *Runner) fork(ctx context.Context, parent journal.RunID, seq int64, chan
 	if err != nil {
 		return id, err
 	}
-	if x.leftOut, err = leftOut(ctx, from); err != nil {
+	started, err := startOf(ctx, from.Journal)
+	if err != nil {
 		return id, err
 	}
+	x.leftOut = started.LeftOut
 	if id, err = r.cfg.NewRun(); err != nil {
 		return id, fmt.Errorf("make run id: %w", err)
 	}
@@ -73,7 +82,7 @@ func (r *Runner) fork(ctx context.Context, parent journal.RunID, seq int64, chan
 		return id, err
 	}
 	x.files = layoutOf(r.cfg.Data, id)
-	if err := x.writeFork(ctx, at, policy, tier, change); err != nil {
+	if err := x.writeFork(ctx, at, policy, tier, change, results); err != nil {
 		return id, r.abandonFork(x, err)
 	}
 	return id, nil
@@ -81,7 +90,7 @@ func (r *Runner) fork(ctx context.Context, parent journal.RunID, seq int64, chan
 
 // writeFork makes the fork's files and its first entries: started, paused, and what the parent had
 // in the middle is given up.
-func (x *execution) writeFork(ctx context.Context, at *journal.State, policy, tier string, change Change) error {
+func (x *execution) writeFork(ctx context.Context, at *journal.State, policy, tier string, change Change, results []givenResult) error {
 	if err := x.files.make(gate.ToolUser()); err != nil {
 		return err
 	}
@@ -103,13 +112,21 @@ func (x *execution) writeFork(ctx context.Context, at *journal.State, policy, ti
 		Family: at.Family, Base: at.Base, Root: at.Root, LeftOut: x.leftOut, Policy: x.run.Stage([]byte(policy)),
 		Sandbox: tier, Limits: limits,
 		Parent: &journal.Parent{Run: at.Run, Seq: at.Next - 1, Entry: at.Tip, State: at.Hash()}}
+	for _, r := range results {
+		body.Results = append(body.Results, journal.GivenResult{Call: r.call, Message: x.run.Stage(r.message)})
+	}
 	if change.Turn != nil {
 		body.Turn = x.run.Stage(change.Turn)
 	}
 	if change.Message != "" {
 		body.Message = x.run.Stage(chat.User(change.Message))
 	}
-	_, err = x.run.Append(ctx, x.root(body), x.root(&journal.Paused{Why: "fork"}))
+	paused := &journal.Paused{Why: "fork"}
+	if change.By != "" {
+		body.By = x.run.Stage([]byte(change.By))
+		paused.By = body.By
+	}
+	_, err = x.run.Append(ctx, x.root(body), x.root(paused))
 	return err
 }
 

@@ -93,9 +93,11 @@ func (r *Runner) reopen(ctx context.Context, id journal.RunID) (*execution, erro
 
 // takeOver makes the execution ready to go on from the state s.
 func (x *execution) takeOver(ctx context.Context, s *journal.State, policy string) (err error) {
-	if x.leftOut, err = leftOut(ctx, x.run); err != nil {
+	started, err := startOf(ctx, x.run.Journal)
+	if err != nil {
 		return err
 	}
+	x.leftOut = started.LeftOut
 	if err := x.recover(ctx, s); err != nil {
 		return err
 	}
@@ -125,27 +127,27 @@ func (x *execution) noteTier(ctx context.Context, was, is string) error {
 // {"is":"2","was":"1"}.
 const NoteSandbox journal.Kind = "note.sandbox"
 
-// leftOut is what the copy of the user's directory left out when the run's family began: the tree
-// does not show it.
-func leftOut(ctx context.Context, run *state.Run) (int64, error) {
+// startOf is the body of a run's first entry. Its LeftOut is what the copy of the user's directory left
+// out when the run's family began: the tree does not show it.
+func startOf(ctx context.Context, run *state.Journal) (*journal.RunStarted, error) {
 	for line, err := range run.Entries(ctx, 0) {
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		e, err := journal.Decode(line)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		body, err := journal.DecodeBody(e.Kind, e.Body)
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		if started, ok := body.(*journal.RunStarted); ok {
-			return started.LeftOut, nil
+			return started, nil
 		}
 		break
 	}
-	return 0, errors.New("its first entry is not run.started")
+	return nil, errors.New("its first entry is not run.started")
 }
 
 // recorded reads spec and policy from the journal: the files they came from may have changed since.

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -200,7 +201,7 @@ func TestSteerAndFork(t *testing.T) {
 		t.Fatalf("the fork came to %+v", o)
 	}
 	c := get[api.Comparison](l, "/api/compare?a="+run+"&b="+forked.RunId)
-	if c.Common == nil || c.Common.Run != run || c.Common.Seq != seq || c.GivenTurn == nil || len(c.Rows) == 0 || *c.Rows[0].B.Summary != "other.txt" || c.Rows[0].Same {
+	if c.Common == nil || c.Common.Run != run || c.Common.Seq != seq || c.GivenTurn == nil || len(c.Rows) < 2 || *c.Rows[0].B.Summary != "Otherwise." || *c.Rows[1].B.Summary != "other.txt" || c.Rows[1].Same {
 		t.Errorf("comparison is %+v", c)
 	}
 	var fields []string
@@ -210,8 +211,80 @@ func TestSteerAndFork(t *testing.T) {
 	if !cmp.Equal(fields, []string{"max_steps"}) || c.FilesTotal == 0 {
 		t.Errorf("specs differ in %v, %d files", fields, c.FilesTotal)
 	}
+	if c.By == nil || c.By.Text != "a person at the web interface" {
+		t.Errorf("the fork was made by %+v", c.By)
+	}
 	l.problem(l.do(http.MethodPost, "/api/runs/"+run+"/fork", `{"seq":99999}`), http.StatusNotFound, "not_found")
 	l.problem(l.do(http.MethodPost, "/api/runs/"+run+"/fork", `{"seq":1,"set":{"turn":{}}}`), http.StatusUnprocessableEntity, "invalid")
 	l.problem(l.do(http.MethodPost, "/api/runs/"+run+"/fork", `{"seq":1,"set":{"spec":{"no_such":"1"}}}`), http.StatusConflict, "conflict")
 	l.problem(l.do(http.MethodPost, "/api/runs/"+run+"/fork", `{"seq":1,"sett":{}}`), http.StatusUnprocessableEntity, "invalid")
+}
+
+// A fork whose model is told another result: the state offers the calls, the fork's model sees what was
+// given, the transcript and the comparison show both, the files are as they were, and the proofs hold.
+func TestForkWithResult(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, repair())
+	run := l.start(nil)
+	l.rest(run)
+	calls := items(get[api.Transcript](l, "/api/runs/"+run+"/transcript"), api.ItemTypeCall)
+	first, second := calls[0], calls[1]
+	at := *second.Call.EndedSeq
+	offered := get[api.State](l, fmt.Sprintf("/api/runs/%s/state?seq=%d", run, at))
+	if got := offered.Agents[0].Calls; len(got) != 2 || got[0].Call != first.Seq || got[1].Call != second.Seq || got[1].Index != 1 ||
+		got[1].Summary == nil || *got[1].Summary != "evil.html" || got[1].Result == nil || got[1].Result.Text != second.Call.Result.Text {
+		t.Fatalf("the state offers %+v", got)
+	}
+	const told = "<script>another()</script>\nnothing to see\u202e"
+	large := strings.Repeat("line of a large result\n", 20_000)
+	by, resume := "ada", true
+	body, err := json.Marshal(api.ForkRequest{Seq: at, By: &by, Resume: &resume, Set: &api.ForkChange{Results: []api.ResultToGive{
+		{Call: second.Seq, Text: told}, {Call: first.Seq, Text: large}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var forked api.Forked
+	decode(t, l.do(http.MethodPost, "/api/runs/"+run+"/fork", string(body)), &forked)
+	if o := l.rest(forked.RunId); o.Why != "done" {
+		t.Fatalf("the fork came to %+v", o)
+	}
+
+	start := items(get[api.Transcript](l, "/api/runs/"+forked.RunId+"/transcript"), api.ItemTypeStart)[0].Start
+	if start.By == nil || start.By.Text != "ada" || len(start.GivenResults) != 2 || start.GivenResults[0].Call != first.Seq ||
+		!start.GivenResults[0].Text.Cut || start.GivenResults[1].Text.Text != told {
+		t.Errorf("the fork begins with %+v", start)
+	}
+	c := get[api.Comparison](l, "/api/compare?a="+run+"&b="+forked.RunId)
+	if len(c.GivenResults) != 2 || c.GivenResults[1].Was.Text != second.Call.Result.Text || *c.GivenResults[1].Tool != "read_file" {
+		t.Errorf("the comparison shows %+v", c.GivenResults)
+	}
+	// The run took four steps, the first of which the fork shares; the fork takes the other three anew.
+	if c.SpentA.Steps != 3 || c.SpentB.Steps != 3 || c.SpentA.Calls != 2 || c.SpentB.Calls != 2 {
+		t.Errorf("after they part %+v and %+v were used", c.SpentA, c.SpentB)
+	}
+	if len(c.Rows) == 0 || c.Rows[0].A.Type != api.CompareCellTypeTurn || !c.Rows[0].Same {
+		t.Errorf("the comparison begins with %+v", c.Rows)
+	}
+	var seen []string
+	for _, m := range get[api.MessageList](l, "/api/runs/"+forked.RunId+"/messages").Messages {
+		if m.Role == "tool" {
+			seen = append(seen, m.Content.Text)
+		}
+	}
+	if len(seen) < 2 || seen[1] != told || !strings.HasPrefix(large, seen[0]) {
+		t.Errorf("the model was told %.200q", seen)
+	}
+	if v := get[api.State](l, fmt.Sprintf("/api/runs/%s/state?seq=0", forked.RunId)); v.Root != offered.Root || *v.Agents[0].Calls[1].Status != journal.ResultIsGiven {
+		t.Errorf("the fork's first state is %+v", v)
+	}
+	for _, wrong := range []struct{ set, what string }{
+		{fmt.Sprintf(`{"results":[{"call":%d,"text":"a"},{"call":%[1]d,"text":"b"}]}`, first.Seq), "twice"},
+		{fmt.Sprintf(`{"results":[{"call":%d,"text":"a"}]}`, first.Seq+1), "is not a tool call"},
+		{fmt.Sprintf(`{"results":[{"call":%d,"text":"a"}]}`, calls[2].Seq), "has not been asked for at entry"},
+	} {
+		a := l.do(http.MethodPost, "/api/runs/"+run+"/fork", fmt.Sprintf(`{"seq":%d,"set":%s}`, at, wrong.set))
+		if a.status < 400 || !strings.Contains(string(a.body), wrong.what) {
+			t.Errorf("%s: %d %s", wrong.set, a.status, a.body)
+		}
+	}
 }

@@ -48,6 +48,42 @@ func (s *Server) CompareRuns(ctx context.Context, request api.CompareRunsRequest
 	return api.CompareRuns200JSONResponse(answer), nil
 }
 
+// spent is what a run used after it parted from the other at the entry common of one of the runs on its way
+// (nil: they share nothing): its own, and that of the runs between.
+func (s *Server) spent(ctx context.Context, way []replay.Origin, common *api.Origin) (journal.Usage, error) {
+	var sum journal.Usage
+	for _, o := range way {
+		at, err := replay.At(ctx, s.Journal, o.Run, o.Seq)
+		if err != nil {
+			return sum, err
+		}
+		sum = plus(sum, at.Usage, 1)
+		if common == nil || common.Run != o.Run.String() {
+			continue
+		}
+		if at, err = replay.At(ctx, s.Journal, o.Run, common.Seq); err != nil {
+			return sum, err
+		}
+		return plus(sum, at.Usage, -1), nil
+	}
+	return sum, nil
+}
+
+// plus adds times times what was used.
+func plus(a, b journal.Usage, times int64) journal.Usage {
+	a.Steps += times * b.Steps
+	a.Calls += times * b.Calls
+	a.Tokens.Input += times * b.Tokens.Input
+	a.Tokens.Cached += times * b.Tokens.Cached
+	a.Tokens.Output += times * b.Tokens.Output
+	a.Tokens.Reasoning += times * b.Tokens.Reasoning
+	a.Estimated += times * b.Estimated
+	a.CostNUSD += times * b.CostNUSD
+	a.Unpriced += times * b.Unpriced
+	a.ActiveUS += times * b.ActiveUS
+	return a
+}
+
 // parting finds where the runs part: the entry that the one was forked from, in the other or in an
 // ancestor of both. It returns the first entry of each that the other does not share.
 func (s *Server) parting(ctx context.Context, a, b replay.Run, to *api.Comparison) (fromA, fromB int64, err error) {
@@ -73,18 +109,45 @@ func (s *Server) parting(ctx context.Context, a, b replay.Run, to *api.Compariso
 		}
 		break
 	}
+	for i, spent := range []*api.Usage{&to.SpentA, &to.SpentB} {
+		used, err := s.spent(ctx, ways[i], to.Common)
+		if err != nil {
+			return 0, 0, err
+		}
+		*spent = story.Usage(used)
+	}
 	for _, r := range []replay.Run{b, a} { // what the fork was given
 		started, err := replay.Started(ctx, s.Journal, r.ID)
 		if err != nil {
 			return 0, 0, err
 		}
 		if started.Parent != nil && (started.Parent.Run == a.ID || started.Parent.Run == b.ID) {
+			to.By = story.Read(ctx, s.Journal, r.ID, started.By, "")
 			to.GivenTurn = story.Read(ctx, s.Journal, r.ID, started.Turn, "")
 			to.GivenMessage = story.Read(ctx, s.Journal, r.ID, started.Message, story.PartContent)
-			break
+			to.GivenResults, err = s.givenResults(ctx, r.ID, started)
+			return fromA, fromB, err
 		}
 	}
 	return fromA, fromB, nil
+}
+
+// givenResults are the results that a fork was given, beside those that its parent recorded.
+func (s *Server) givenResults(ctx context.Context, fork journal.RunID, started *journal.RunStarted) ([]api.GivenResult, error) {
+	var all []api.GivenResult
+	for _, r := range started.Results {
+		given := api.GivenResult{Call: r.Call, Text: story.Read(ctx, s.Journal, fork, r.Message, story.PartContent)}
+		page, err := story.From(ctx, s.Journal, started.Parent.Run, r.Call, 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(page.Items) > 0 && page.Items[0].Call != nil {
+			call := page.Items[0].Call
+			given.Tool, given.Summary, given.Was = &call.Tool, call.Summary, call.Result
+		}
+		all = append(all, given)
+	}
+	return all, nil
 }
 
 // ancestors lists a run and those that it descends from, each with the last of its entries that
@@ -103,13 +166,14 @@ func (s *Server) ancestors(ctx context.Context, r replay.Run) ([]replay.Origin, 
 	}
 }
 
-// cell is a call, with the hash of its arguments: names of content differ between families.
+// cell is a turn or a call, with the hash of what the model said in it (the text, the arguments): names
+// of content differ between families.
 type cell struct {
 	api.CompareCell
-	args journal.Object
+	said journal.Object
 }
 
-// cells are the calls of a run from an entry on.
+// cells are the turns and calls of a run from an entry on.
 func (s *Server) cells(ctx context.Context, run journal.RunID, from int64, limit int) (cells []cell, cut bool, err error) {
 	for {
 		page, err := story.From(ctx, s.Journal, run, from, 200)
@@ -117,19 +181,17 @@ func (s *Server) cells(ctx context.Context, run journal.RunID, from int64, limit
 			return nil, false, err
 		}
 		for _, item := range page.Items {
-			c := item.Call
-			if c == nil {
+			made, err := s.cell(ctx, run, item)
+			if err != nil {
+				return nil, false, err
+			}
+			if made == nil {
 				continue
 			}
 			if len(cells) == limit {
 				return cells, true, nil
 			}
-			args, err := s.argsHash(ctx, run, c.Args)
-			if err != nil {
-				return nil, false, err
-			}
-			cells = append(cells, cell{api.CompareCell{Seq: item.Seq, Step: item.Step, Agent: item.Agent, Tool: c.Tool, Summary: c.Summary,
-				Status: string(c.Status), Delta: c.Delta}, args})
+			cells = append(cells, *made)
 		}
 		if page.Next < 0 {
 			return cells, false, nil
@@ -138,19 +200,47 @@ func (s *Server) cells(ctx context.Context, run journal.RunID, from int64, limit
 	}
 }
 
-func (s *Server) argsHash(ctx context.Context, run journal.RunID, args api.Text) (journal.Object, error) {
-	if !args.Cut || args.Ref == nil {
-		return journal.NameObject([]byte(args.Text)), nil
+// cell is nil for an item that is neither a call nor a turn.
+func (s *Server) cell(ctx context.Context, run journal.RunID, item api.Item) (*cell, error) {
+	made := cell{CompareCell: api.CompareCell{Seq: item.Seq, Step: item.Step, Agent: item.Agent}}
+	said := api.Text{}
+	switch {
+	case item.Call != nil:
+		c := item.Call
+		made.Type, made.Tool, made.Summary, made.Status, made.Delta = api.CompareCellTypeCall, c.Tool, c.Summary, string(c.Status), c.Delta
+		said = c.Args
+	case item.Turn != nil: // one that says nothing has a row too, or all rows after it would shift
+		made.Type, made.Status = api.CompareCellTypeTurn, string(item.Turn.Status)
+		if item.Turn.Message != nil {
+			said = *item.Turn.Message
+			made.Summary = some(story.OneLine(said.Text))
+		}
+	default:
+		return nil, nil
+	}
+	var err error
+	made.said, err = s.hashOf(ctx, run, said)
+	return &made, err
+}
+
+// hashOf is the hash of a whole text, of which the beginning may be shown.
+func (s *Server) hashOf(ctx context.Context, run journal.RunID, shown api.Text) (journal.Object, error) {
+	if !shown.Cut || shown.Ref == nil {
+		return journal.NameObject([]byte(shown.Text)), nil
 	}
 	var ref journal.Ref
-	if err := ref.UnmarshalText([]byte(*args.Ref)); err != nil {
+	if err := ref.UnmarshalText([]byte(*shown.Ref)); err != nil {
 		return journal.Object{}, err
 	}
 	b, err := s.Journal.Content(ctx, run, ref)
-	return journal.NameObject(b), err
+	if err != nil || shown.Part == nil {
+		return journal.NameObject(b), err
+	}
+	text, err := story.Part(b, *shown.Part)
+	return journal.NameObject([]byte(text)), err
 }
 
-// pair puts the calls side by side, one by one in order: what an agent does depends on all before,
+// pair puts turns and calls side by side, one by one in order: what an agent does depends on all before,
 // so after the first difference alignment would only guess.
 func pair(left, right []cell) []api.CompareRow {
 	rows := make([]api.CompareRow, max(len(left), len(right)))
@@ -161,7 +251,7 @@ func pair(left, right []cell) []api.CompareRow {
 		if i < len(right) {
 			rows[i].B = &right[i].CompareCell
 		}
-		rows[i].Same = i < len(left) && i < len(right) && left[i].Tool == right[i].Tool && left[i].args == right[i].args && left[i].Status == right[i].Status
+		rows[i].Same = i < len(left) && i < len(right) && left[i].Type == right[i].Type && left[i].Tool == right[i].Tool && left[i].said == right[i].said && left[i].Status == right[i].Status
 	}
 	return rows
 }

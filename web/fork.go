@@ -25,6 +25,7 @@ func (s *Server) ForkRun(ctx context.Context, request api.ForkRunRequestObject) 
 	if err != nil {
 		return nil, err
 	}
+	change.By = s.by(body.By)
 	fork, err := s.Operator.Fork(ctx, run.ID, seq, change)
 	if err != nil {
 		return nil, refused(err)
@@ -53,6 +54,17 @@ func changeAsked(set *api.ForkChange) (runner.Change, error) {
 		return change, nil
 	}
 	change.Message, change.Spec = deref(set.Message), set.Spec
+	for i, r := range set.Results {
+		if _, twice := change.Results[r.Call]; twice {
+			f := fail(kindInvalid, "set.results gives the result of call %d twice", r.Call)
+			f.field = fmt.Sprintf("set.results[%d]", i)
+			return change, f
+		}
+		if change.Results == nil {
+			change.Results = map[int64]string{}
+		}
+		change.Results[r.Call] = r.Text
+	}
 	if set.Turn == nil {
 		return change, nil
 	}

@@ -75,7 +75,12 @@ func (s *Server) agentState(ctx context.Context, run journal.RunID, a *journal.A
 		told.Head = ptr(a.List.Head().String())
 	}
 	for _, c := range a.Calls {
-		told.Calls = append(told.Calls, api.AgentCall{Call: c.ID, Phase: c.Phase, Status: some(c.Status), Tool: c.Tool})
+		call := api.AgentCall{Call: c.ID, Index: c.Index, Phase: c.Phase, Status: some(c.Status), Tool: c.Tool,
+			Result: story.Read(ctx, s.Journal, run, c.Message, story.PartContent)}
+		if args, err := s.Journal.Content(ctx, run, c.Args); err == nil {
+			call.Summary = some(story.Summary(args))
+		}
+		told.Calls = append(told.Calls, call)
 	}
 	return told
 }

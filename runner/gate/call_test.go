@@ -366,10 +366,11 @@ func TestReadOutput(t *testing.T) {
 func TestReadOutputOfAncestor(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil, nil)
-	l.turn("/", 2)
+	l.turn("/", 3)
 	end := l.do(bash(0, "seq 1 20000"))
+	given := l.do(bash(1, "seq 1 20000")) // the fork tells another result of it
 	seen := l.run.Len() - 1
-	late := l.do(bash(1, "seq 30001 50000")) // after the fork
+	late := l.do(bash(2, "seq 30001 50000")) // after the fork
 	fork, err := l.store.Create(l.Context(), journal.RunID{0: 1, 6: 0x70, 8: 0x80, 15: 9}, state.CreateOptions{Parent: &state.ForkPoint{Run: labRun, Seq: seen}})
 	if err != nil {
 		t.Fatal(err)
@@ -386,10 +387,12 @@ func TestReadOutputOfAncestor(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.run = fork
-	l.openGate(func(c *gate.Config) { c.Ancestors = []gate.Ancestor{{Journal: parent.Journal, Seq: seen}} })
+	l.openGate(func(c *gate.Config) {
+		c.Ancestors = []gate.Ancestor{{Journal: parent.Journal, Seq: seen, Given: []int64{given.Call}}}
+	})
 	l.append("/", &journal.RunStarted{Spec: l.stage("{}"), Goal: l.stage("goal"), Model: "script/x", Family: labRun, Base: at.Base, Root: at.Root,
 		Policy: l.stage(l.conf.Policy), Sandbox: l.gate.Sandbox(), Parent: &journal.Parent{Run: labRun, Seq: seen, Entry: at.Tip, State: at.Hash()}})
-	l.turn("/", 4)
+	l.turn("/", 5)
 	own := l.do(bash(0, "seq 60001 80000"))
 	name := "c" + jsonNumber(own.Call) + "-00000009"
 	if !strings.Contains(text(own), name) {
@@ -397,6 +400,7 @@ func TestReadOutputOfAncestor(t *testing.T) {
 	}
 	for i, c := range []struct{ call, want string }{
 		{"c" + jsonNumber(end.Call), "10000"}, {name, "70000"}, {"c" + jsonNumber(late.Call), "no stored output"},
+		{"c" + jsonNumber(given.Call), "no stored output"},
 	} {
 		end := l.do(request("/", int64(i+1), "read_output", map[string]any{"call": c.call, "offset": 10000, "limit": 2}))
 		if !strings.Contains(text(end), c.want) {

@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"encoding/json"
 	"path"
 	"slices"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"github.com/cedar-policy/cedar-go"
 
 	"tachograph/runner/gate/reach"
+	"tachograph/schemas/verdict"
 )
 
 // Verdicts, as call.decided spells them.
@@ -38,38 +38,18 @@ type Input struct {
 
 // Decision is what policy says about a call.
 type Decision struct {
-	Verdict string   `json:"decision"` // Allow, Deny or Hold
-	Reasons []Reason `json:"reasons"`  // of the policies that made the verdict, in order of the file
-	Errors  int64    `json:"-"`        // policies that could not be evaluated; any means Deny
+	Verdict string   // Allow, Deny or Hold
+	Reasons []Reason // of the policies that made the verdict, in order of the file
+	Errors  int64    // policies that could not be evaluated; any means Deny
 }
 
 // Reason is one policy that matched.
-type Reason struct {
-	ID     string `json:"id"`
-	Text   string `json:"text,omitempty"`   // @hold or @reason
-	Advice string `json:"advice,omitempty"` // @advice
-	Line   int    `json:"line,omitempty"`   // in the policy's text
-	Error  string `json:"error,omitempty"`  // the policy could not be evaluated
-}
+type Reason = verdict.Reason
 
-// reasonsVersion is the version of the reasons' JSON.
-const reasonsVersion = 1
-
-// JSON is the content that call.decided names as Reasons:
-//
-//	{"v":1,"actions":["execute","write"],"decision":"hold","reasons":[{"id":…,"text":…,"advice":…,"line":…,"error":…}]}
-//
-// actions are those the call was asked about; a reader must skip fields that it does not know.
+// JSON is the content that call.decided names as Reasons; schemas/verdict specifies it. actions are
+// those the call was asked about.
 func (d Decision) JSON(actions []string) []byte {
-	b, err := json.Marshal(struct {
-		V       int      `json:"v"`
-		Actions []string `json:"actions"`
-		Decision
-	}{reasonsVersion, actions, d})
-	if err != nil {
-		panic("gate: encode reasons: " + err.Error()) // strings and numbers
-	}
-	return b
+	return verdict.Verdict{Actions: actions, Decision: d.Verdict, Reasons: d.Reasons}.Encode()
 }
 
 // Actions lists the actions that the call takes, in the schema's order.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,7 +15,8 @@ import (
 // Ancestor is a run that this one was forked from, directly or through others.
 type Ancestor struct {
 	Journal *state.Journal
-	Seq     int64 // its newest entry that the fork has seen
+	Seq     int64   // its newest entry that the fork has seen
+	Given   []int64 // its calls of which the fork tells another result: what they put out is hidden
 }
 
 // callName names a call where the model and the disk see it: c17, and c17.2 when it is tried again.
@@ -45,13 +47,16 @@ func (g *Gate) output(ctx context.Context, name string) ([]byte, error) {
 	if err != nil || id < 0 || !strings.HasPrefix(name, "c") {
 		return nil, fmt.Errorf("find call %.60q: %w", name, fs.ErrNotExist)
 	}
-	for _, a := range append([]Ancestor{{g.c.Run.Journal, g.c.Run.Len() - 1}}, g.c.Ancestors...) {
+	for _, a := range append([]Ancestor{{Journal: g.c.Run.Journal, Seq: g.c.Run.Len() - 1}}, g.c.Ancestors...) {
 		own := ""
 		if a.Journal.Parent() != nil {
 			own = nameEnd(a.Journal.ID())
 		}
 		if own != end {
 			continue
+		}
+		if slices.Contains(a.Given, id) {
+			break // the model would see through what a person changed
 		}
 		ref, err := a.outputOf(ctx, id)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"tachograph/schemas/attr"
 	"tachograph/schemas/chat"
 	"tachograph/schemas/journal"
+	"tachograph/schemas/verdict"
 )
 
 // call is an open tool call. Its span begins at the proposal and is moved to the start: what
@@ -230,21 +231,15 @@ func pathURIs(paths []string) []string {
 	return uris
 }
 
-// describeReasons shows the content that call.decided names as Reasons (runner/gate specifies it).
+// describeReasons shows the content that call.decided names as Reasons.
 func describeReasons(d *describer, text []byte) {
-	var r struct {
-		Reasons []struct {
-			ID    string `json:"id"`
-			Text  string `json:"text"`
-			Error string `json:"error"`
-		} `json:"reasons"`
-	}
-	if err := json.Unmarshal(text, &r); err != nil {
+	v, err := verdict.Decode(text)
+	if err != nil {
 		d.unread(attr.PolicyReasons)
 		return
 	}
 	var ids, reasons []string
-	for _, reason := range r.Reasons {
+	for _, reason := range v.Reasons {
 		if reason.ID != "" {
 			ids = append(ids, reason.ID)
 		}

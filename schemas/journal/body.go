@@ -217,6 +217,28 @@ func oneSpelling(b Body) Body {
 	return b
 }
 
+// CallOf is the call that an entry is about, named by the seq of its call.proposed. That entry itself
+// does not hold its own seq, so ok is false for it.
+func CallOf(body Body) (call int64, ok bool) {
+	switch b := body.(type) {
+	case *CallDecided:
+		return b.Call, true
+	case *CallHeld:
+		return b.Call, true
+	case *CallApproved:
+		return b.Call, true
+	case *CallRefused:
+		return b.Call, true
+	case *CallExpired:
+		return b.Call, true
+	case *CallStarted:
+		return b.Call, true
+	case *CallEnded:
+		return b.Call, true
+	}
+	return 0, false
+}
+
 // Refs lists the content that a body names, in the order of its fields: only fields declared as
 // Ref count, so text that looks like a reference stays text.
 func Refs(b Body) []Ref {
@@ -253,7 +275,7 @@ func collect[T interface {
 			collect(v.Elem(), take)
 		}
 	case reflect.Slice:
-		if v.Type().Elem() == reflect.TypeFor[T]() {
+		if element := v.Type().Elem(); element == reflect.TypeFor[T]() || element.Kind() == reflect.Struct {
 			for i := range v.Len() {
 				collect(v.Index(i), take)
 			}

@@ -14,6 +14,10 @@ func (s *step) runStarted(b *RunStarted) error {
 	if err := b.Limits.check(); err != nil {
 		return err
 	}
+	given, err := s.givenResults(b)
+	if err != nil {
+		return err
+	}
 	s.Run, s.Family, s.Parent = s.entry.Run, b.Family, b.Parent
 	s.Status, s.Why, s.Stop, s.Hold = StatusRunning, "", "", false
 	s.Spec, s.Goal, s.Model, s.Policy, s.Sandbox = b.Spec, b.Goal, b.Model, b.Policy, b.Sandbox
@@ -24,7 +28,7 @@ func (s *step) runStarted(b *RunStarted) error {
 		s.setAgent(&Agent{Path: "/", Status: StatusRunning, Model: b.Model, Goal: b.Goal, Asked: -1})
 		return nil
 	}
-	s.inherit()
+	s.inherit(given)
 	return s.agent(func(a *Agent) error {
 		a.Status, a.Model, a.Goal, a.Turn = StatusRunning, b.Model, b.Goal, b.Turn
 		if !b.Turn.IsZero() {
@@ -39,12 +43,17 @@ func (s *step) runStarted(b *RunStarted) error {
 
 // inherit makes a parent's state one that a fork can go on from. Names that are seqs of the parent
 // would be taken for the fork's own: a request without an answer is asked anew, a call that has not
-// ended is proposed anew, one that has ended gets the id −1, and mail is numbered −1, −2, ….
-func (s *step) inherit() {
+// ended is proposed anew, one that has ended gets the id −1, and mail is numbered −1, −2, …. A call
+// whose result is given has ended, whatever the parent knew of it.
+func (s *step) inherit(given map[int64]Ref) {
 	for _, old := range slices.Clone(s.agents) {
 		next := *old
 		next.Asked, next.Calls = -1, nil
 		for _, c := range old.Calls {
+			if message, ok := given[c.ID]; ok {
+				c.Phase, c.Status, c.Message = CallIsEnded, ResultIsGiven, message
+				c.Why, c.Until, c.Approved = "", "", false
+			}
 			if c.Phase == CallIsEnded {
 				c.ID = -1
 				next.Calls = append(next.Calls, c)
@@ -56,6 +65,49 @@ func (s *step) inherit() {
 	for i := range s.Mail {
 		s.Mail[i].Sent = int64(-1 - i)
 	}
+}
+
+// givenResults finds the calls whose results a fork gives. One that no model would ever be told is
+// refused: the entry would claim a change that there is not.
+func (s *step) givenResults(b *RunStarted) (map[int64]Ref, error) {
+	if len(b.Results) > 0 && b.Parent == nil {
+		return nil, errors.New("gives results of calls, but is no fork")
+	}
+	given := make(map[int64]Ref, len(b.Results))
+	for i, r := range b.Results {
+		if i > 0 && r.Call <= b.Results[i-1].Call {
+			return nil, fmt.Errorf("gives the result of call %d after that of call %d", r.Call, b.Results[i-1].Call)
+		}
+		agent, call := s.Call(r.Call)
+		switch {
+		case r.Call < 0 || call == nil:
+			return nil, fmt.Errorf("gives the result of call %d, which is none of a newest answer of its parent there", r.Call)
+		case call.Index < 0:
+			return nil, fmt.Errorf("gives the result of call %d, which is the spec's check: no model is told it", r.Call)
+		case r.Message.IsZero():
+			return nil, fmt.Errorf("gives no result of call %d", r.Call)
+		case agent.Path != "/" && !agent.Live():
+			return nil, fmt.Errorf("gives the result of call %d to agent %s, which is %s", r.Call, agent.Path, agent.Status)
+		}
+		given[r.Call] = r.Message
+	}
+	if root := s.Agent("/"); !b.Turn.IsZero() && root != nil && losesGiven(root, given) {
+		return nil, errors.New("gives a result and the turn after it, but that answer has other calls that have not ended: it would be dropped")
+	}
+	return given, nil
+}
+
+// losesGiven says whether dropOpenTurn would forget a result that is given.
+func losesGiven(a *Agent, given map[int64]Ref) bool {
+	ended, some := int64(0), false
+	for _, c := range a.Calls {
+		_, ok := given[c.ID]
+		some = some || ok
+		if ok || c.Phase == CallIsEnded {
+			ended++
+		}
+	}
+	return some && ended < a.Want
 }
 
 // dropOpenTurn forgets an answer whose calls have not all ended, or that asked for none: the agent

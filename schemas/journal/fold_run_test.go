@@ -101,6 +101,89 @@ func TestForkInheritsNothingUnderWay(t *testing.T) {
 	}
 }
 
+// A fork tells the model another result of a call than its parent recorded, and of a call that its
+// parent never ended: what the parent knew of it, its approval too, is gone. The files are as they were.
+func TestForkGivesResults(t *testing.T) {
+	t.Parallel()
+	parent := newRecorder(t, runID(1), nil)
+	parent.add("/", start(parent.run))
+	parent.add("/", &journal.AgentSpawned{Path: "/1", Goal: ref("g"), Model: "m"})
+	parent.add("/", &journal.AgentSpawned{Path: "/2", Goal: ref("g"), Model: "m"})
+	sub := parent.allowed("/1", parent.turn("/1", "sub", 1), 0)
+	over := parent.allowed("/2", parent.turn("/2", "over", 1), 0)
+	parent.add("/", &journal.AgentEnded{Path: "/2", Outcome: "done"})
+	step := parent.turn("/", "turn", 3)
+	first := parent.allowed("/", step, 0)
+	parent.add("/", parent.started(first))
+	parent.add("/", ended(first, object("after first")))
+	held := parent.allowed("/", step, 1)
+	parent.add("/", &journal.CallHeld{Call: held, Why: "alarm", Until: "2026-11-24T00:00:00Z"})
+	before := imprint(parent.state)
+	given := func(call int64) journal.GivenResult { return journal.GivenResult{Call: call, Message: ref("given")} }
+
+	fork := newRecorder(t, runID(2), parent.state)
+	for _, c := range []struct {
+		results []journal.GivenResult
+		turn    journal.Ref
+		reason  string
+	}{
+		{[]journal.GivenResult{given(held), given(first)}, journal.Ref{}, "after that of call"},
+		{[]journal.GivenResult{given(first), given(first)}, journal.Ref{}, "after that of call"},
+		{[]journal.GivenResult{given(first + 1)}, journal.Ref{}, "none of a newest answer"},
+		{[]journal.GivenResult{given(-1)}, journal.Ref{}, "none of a newest answer"},
+		{[]journal.GivenResult{given(over)}, journal.Ref{}, "to agent /2, which is done"},
+		{[]journal.GivenResult{{Call: first}}, journal.Ref{}, "gives no result of call"},
+		{[]journal.GivenResult{given(first), given(held)}, ref("turn given"), "it would be dropped"},
+	} {
+		b := forkOf(parent.state)
+		b.Results, b.Turn = c.results, c.turn
+		fork.refuse("/", b, c.reason)
+	}
+	plain := newRecorder(t, runID(1), nil)
+	b := start(plain.run)
+	b.Results = []journal.GivenResult{given(3)}
+	plain.refuse("/", b, "is no fork")
+
+	b = forkOf(parent.state)
+	b.Results = []journal.GivenResult{{Call: sub, Message: ref("of sub")}, {Call: first, Message: ref("of first")}, {Call: held, Message: ref("of held")}}
+	fork.add("/", b)
+	calls := fork.state.Agent("/").Calls
+	if len(calls) != 2 || calls[0].Message != ref("of first") || calls[1].Message != ref("of held") {
+		t.Fatalf("the fork's calls are %+v", calls)
+	}
+	for _, c := range append(calls, fork.state.Agent("/1").Calls...) {
+		if c.ID != -1 || c.Phase != journal.CallIsEnded || c.Status != journal.ResultIsGiven || c.Why != "" || c.Until != "" || c.Approved {
+			t.Errorf("a call whose result was given is %+v", c)
+		}
+	}
+	if fork.state.Root != object("after first") {
+		t.Errorf("the files are at %s", fork.state.Root)
+	}
+	fork.refuse("/", propose(step, 1, "bash"), "proposed already")
+	last := fork.allowed("/", step, 2)
+	fork.add("/", fork.started(last))
+	fork.add("/", ended(last, fork.state.Root))
+	if imprint(parent.state) != before {
+		t.Error("the parent changed with its fork")
+	}
+
+	// With all calls over, a turn may be given after the results; the fork's own fork cannot name a
+	// call by its parent's number.
+	again := newRecorder(t, runID(3), fork.state)
+	b = forkOf(fork.state)
+	b.Results, b.Turn = []journal.GivenResult{given(last)}, ref("turn given")
+	again.add("/", b)
+	if calls := again.state.Agent("/").Calls; len(calls) != 3 || calls[2].Message != ref("given") || calls[0].Message != ref("of first") {
+		t.Errorf("the calls of the fork's fork are %+v", calls)
+	}
+	check := newRecorder(t, runID(4), nil)
+	check.add("/", start(check.run))
+	call := check.allowed("/", check.turn("/", "turn", 0), -1)
+	b = forkOf(check.state)
+	b.Family, b.Results = check.run, []journal.GivenResult{given(call)}
+	newRecorder(t, runID(5), check.state).refuse("/", b, "the spec's check")
+}
+
 // takeGiven answers with the turn that a fork gave, and with no other.
 func (r *recorder) takeGiven(turn journal.Ref) {
 	r.t.Helper()

@@ -64,6 +64,7 @@ func FuzzDecodeBody(f *testing.F) {
 	for _, b := range bodies {
 		f.Add(string(b.Kind()), []byte(body(f, b)))
 	}
+	f.Add("run.started", regexp.MustCompile(`"results":\[.*?\]`).ReplaceAll(body(f, fullBodies()[0]), []byte(`"results":[]`)))
 	f.Add("note.x", []byte(`{"a":[1,{"b":"\u2028"}]}`))
 	f.Add("recovered", []byte(`{"doubt":[]}`))
 	f.Add("task.changed", []byte(`{"task":1,"status":"a\"\\\n<","after":[]}`))
@@ -120,6 +121,10 @@ func FuzzApplyLine(f *testing.F) {
 		f.Add(byte(i), line)
 	}
 	states, imprints := statesOf(f, told)
+	beginning, fork := forkStory(f)
+	f.Add(byte(len(states)), fork.lines[0])
+	states = append(states, journal.Start(beginning))
+	imprints = append(imprints, imprint(states[len(states)-1]))
 	f.Fuzz(func(t *testing.T, at byte, line []byte) {
 		i := int(at) % len(states)
 		s := states[i].Clone()
@@ -141,6 +146,14 @@ func FuzzApplyBody(f *testing.F) {
 	}
 	f.Add(byte(5), "/", "task.changed", []byte(`{"task":1,"status":"<&>","agent":"/"}`)) // what HTML would escape
 	states, imprints := statesOf(f, told)
+	beginning, fork := forkStory(f)
+	e, err := journal.Decode(fork.lines[0])
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(byte(len(states)), "/", string(e.Kind), []byte(e.Body))
+	states = append(states, journal.Start(beginning))
+	imprints = append(imprints, imprint(states[len(states)-1]))
 	f.Fuzz(func(t *testing.T, at byte, agent, kind string, raw []byte) {
 		b, err := journal.DecodeBody(journal.Kind(kind), raw)
 		if err != nil || !journal.ValidAgent(agent) {
@@ -148,7 +161,11 @@ func FuzzApplyBody(f *testing.F) {
 		}
 		i := int(at) % len(states)
 		s, epoch := states[i].Clone(), states[i].Epoch+1 // takes in recovered too
-		line := draft(t, s, runID(1), epoch, began.Add(time.Hour), agent, b)
+		run := runID(1)
+		if i == len(states)-1 { // of the fork
+			run = runID(2)
+		}
+		line := draft(t, s, run, epoch, began.Add(time.Hour), agent, b)
 		_, _, err = s.Apply(line)
 		switch {
 		case err != nil && imprint(s) != imprints[i]:

@@ -20,11 +20,23 @@ import (
 // implementation has it right when these come out.
 func TestGoldenJournal(t *testing.T) {
 	t.Parallel()
-	written := story(t)
-	stored := readGolden(t, "journal-v1.jsonl", append(bytes.Join(written.lines, []byte("\n")), '\n'))
+	checkGolden(t, "journal-v1", nil, story(t))
+}
+
+// The golden fork begins in the middle of the golden journal, with results given in place of two that
+// the parent recorded, and one for a call that it never started.
+func TestGoldenFork(t *testing.T) {
+	t.Parallel()
+	at, fork := forkStory(t)
+	checkGolden(t, "fork-v1", at, fork)
+}
+
+func checkGolden(t *testing.T, name string, parent *journal.State, written *recorder) {
+	t.Helper()
+	stored := readGolden(t, name+".jsonl", append(bytes.Join(written.lines, []byte("\n")), '\n'))
 	lines := bytes.Split(bytes.TrimSuffix(stored, []byte("\n")), []byte("\n"))
 
-	s := journal.Start(nil)
+	s := journal.Start(parent)
 	var tree journal.Frontier
 	var table strings.Builder
 	for _, line := range lines {
@@ -35,7 +47,7 @@ func TestGoldenJournal(t *testing.T) {
 		tree.Add(journal.HashEntry(line))
 		fmt.Fprintf(&table, "%d %s %s %s\n", e.Seq, journal.HashEntry(line), s.Hash(), tree.Root())
 	}
-	if diff := cmp.Diff(string(readGolden(t, "journal-v1.hashes", []byte(table.String()))), table.String()); diff != "" {
+	if diff := cmp.Diff(string(readGolden(t, name+".hashes", []byte(table.String()))), table.String()); diff != "" {
 		t.Errorf("seq, entry, state, tree (-stored +computed):\n%s", diff)
 	}
 
@@ -44,7 +56,7 @@ func TestGoldenJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(readGolden(t, "journal-v1.head", signed)), string(signed)); diff != "" {
+	if diff := cmp.Diff(string(readGolden(t, name+".head", signed)), string(signed)); diff != "" {
 		t.Errorf("signed head (-stored +computed):\n%s", diff)
 	}
 	if diff := cmp.Diff(stored, append(bytes.Join(written.lines, []byte("\n")), '\n')); diff != "" {
@@ -80,6 +92,16 @@ func TestStateHashAsSpecified(t *testing.T) {
 		}
 		if want := specifiedHash(t, s); s.Hash() != want {
 			t.Fatalf("state after %d hashes to %s, as specified to %s", s.Next-1, s.Hash(), want)
+		}
+	}
+	at, fork := forkStory(t)
+	s = journal.Start(at)
+	for _, line := range fork.lines {
+		if _, _, err := s.Apply(line); err != nil {
+			t.Fatal(err)
+		}
+		if want := specifiedHash(t, s); s.Hash() != want {
+			t.Fatalf("state of the fork after %d hashes to %s, as specified to %s", s.Next-1, s.Hash(), want)
 		}
 	}
 }

@@ -73,21 +73,30 @@ type Parent struct {
 	State Hash  `json:"state"` // of the fold of the entries 0 … Seq
 }
 
-// RunStarted is entry 0. A fork has Parent, and what was changed for it in Turn and Message.
+// GivenResult is what a fork tells the model of a call in place of what its parent recorded.
+type GivenResult struct {
+	Call    int64 `json:"call"`    // as the parent named it: the seq of its call.proposed
+	Message Ref   `json:"message"` // what the model is told
+}
+
+// RunStarted is entry 0. A fork has Parent; what was changed for it is in Results, Turn, Message and
+// Spec, and By is who wanted it.
 type RunStarted struct {
-	Spec    Ref     `json:"spec"`            // the spec, as JSON
-	Goal    Ref     `json:"goal"`            // the prompt
-	Model   string  `json:"model"`           // provider/name
-	Family  RunID   `json:"family"`          // the family's root run; the run itself if it is no fork
-	Parent  *Parent `json:"parent,omitzero"` //
-	Turn    Ref     `json:"turn,omitzero"`   // the next model answer of the root agent, given instead of asked for
-	Message Ref     `json:"message,omitzero"`
-	Base    Object  `json:"base"`     // the family's tree as it was before any run
-	Root    Object  `json:"root"`     // the tree at the start of this run
-	LeftOut int64   `json:"left_out"` // what the copy of the user's directory left out, as files or directories; a fork has its parent's
-	Policy  Ref     `json:"policy"`   // the policy set, as text
-	Sandbox string  `json:"sandbox"`  // tier: "1", "2" or "off"
-	Limits  Limits  `json:"limits"`
+	Spec    Ref           `json:"spec"`              // the spec, as JSON
+	Goal    Ref           `json:"goal"`              // the prompt
+	Model   string        `json:"model"`             // provider/name
+	Family  RunID         `json:"family"`            // the family's root run; the run itself if it is no fork
+	Parent  *Parent       `json:"parent,omitzero"`   //
+	Results []GivenResult `json:"results,omitempty"` // of calls of the newest answers at Parent, in order of Call
+	Turn    Ref           `json:"turn,omitzero"`     // the next model answer of the root agent, given instead of asked for
+	Message Ref           `json:"message,omitzero"`
+	By      Ref           `json:"by,omitzero"` // who made the fork
+	Base    Object        `json:"base"`        // the family's tree as it was before any run
+	Root    Object        `json:"root"`        // the tree at the start of this run; of a fork: as it was at Parent, whatever Results say
+	LeftOut int64         `json:"left_out"`    // what the copy of the user's directory left out, as files or directories; a fork has its parent's
+	Policy  Ref           `json:"policy"`      // the policy set, as text
+	Sandbox string        `json:"sandbox"`     // tier: "1", "2" or "off"
+	Limits  Limits        `json:"limits"`
 }
 
 // RunEnded closes the journal. Outcome: done, failed or stopped.

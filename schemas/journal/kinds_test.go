@@ -19,8 +19,9 @@ import (
 func fullBodies() []journal.Body {
 	return []journal.Body{
 		&journal.RunStarted{Spec: ref("spec"), Goal: ref("goal"), Model: "kimi/kimi-k2.6", Family: runID(1),
-			Parent: &journal.Parent{Run: runID(1), Seq: 41, Entry: hash("entry 41"), State: hash("state 41")},
-			Turn:   ref("turn"), Message: ref("message"), Base: object("base"), Root: object("root"), LeftOut: 7,
+			Parent:  &journal.Parent{Run: runID(1), Seq: 41, Entry: hash("entry 41"), State: hash("state 41")},
+			Results: []journal.GivenResult{{Call: 38, Message: ref("another result")}, {Call: 40, Message: ref("and another")}},
+			Turn:    ref("turn"), Message: ref("message"), By: ref("ada"), Base: object("base"), Root: object("root"), LeftOut: 7,
 			Policy: ref("policy"), Sandbox: "1", Limits: fullLimits()},
 		&journal.RunEnded{Outcome: "failed", Reason: ref("reason"), Root: object("root"), Commit: fullCommit()},
 		&journal.Intent{Text: ref("to find the bug"), Source: "declared"},

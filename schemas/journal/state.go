@@ -28,6 +28,9 @@ const (
 	CallIsEnded    = "ended"
 )
 
+// ResultIsGiven is the status of a call whose result a fork gave.
+const ResultIsGiven = "given"
+
 // Call is a tool call of an agent's newest answer. Its id is the seq of call.proposed.
 type Call struct {
 	ID         int64  `json:"id"`

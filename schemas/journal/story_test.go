@@ -129,3 +129,37 @@ func (r *recorder) storyOfRecovery() {
 	skipped.Status, skipped.Observed = "skipped", "none"
 	r.add("/", skipped)
 }
+
+// forkStory is a fork of the story, from the state at, in the middle of its first answer: one call has
+// ended, one is held. The results of both are given, and the fork goes on with the others.
+func forkStory(t testing.TB) (at *journal.State, fork *recorder) {
+	t.Helper()
+	at = journal.Start(nil)
+	for _, line := range story(t).lines {
+		_, body, err := at.Apply(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, held := body.(*journal.CallHeld); held {
+			break
+		}
+	}
+	fork = newRecorder(t, runID(2), at)
+	first := forkOf(at)
+	for i, c := range at.Agent("/").Calls {
+		first.Results = append(first.Results, journal.GivenResult{Call: c.ID, Message: ref("given " + string(rune('a'+i)))})
+	}
+	first.Message, first.By = ref("what if?"), ref("ada")
+	fork.add("/", first)
+	fork.add("/", &journal.Paused{Why: "fork", By: ref("ada")})
+	fork.add("/", &journal.Resumed{By: ref("ada")})
+	step := fork.state.Agent("/").Step
+	for index := int64(2); index < 5; index++ {
+		call := fork.allowed("/", step, index)
+		fork.add("/", fork.started(call))
+		fork.add("/", ended(call, fork.state.Root))
+	}
+	fork.add("/", fork.ask("/", "first", "given a", "given b", "result", "result", "result", "what if?"))
+	fork.add("/", &journal.RunEnded{Outcome: "stopped", Root: fork.state.Root})
+	return at, fork
+}

@@ -277,6 +277,24 @@ func (e ChangeKind) Valid() bool {
 	}
 }
 
+// Defines values for CompareCellType.
+const (
+	CompareCellTypeCall CompareCellType = "call"
+	CompareCellTypeTurn CompareCellType = "turn"
+)
+
+// Valid indicates whether the value is a known member of the CompareCellType enum.
+func (e CompareCellType) Valid() bool {
+	switch e {
+	case CompareCellTypeCall:
+		return true
+	case CompareCellTypeTurn:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CostKnown.
 const (
 	AtLeast CostKnown = "at_least"
@@ -859,10 +877,20 @@ type Agent struct {
 
 // AgentCall defines model for AgentCall.
 type AgentCall struct {
-	Call   int64   `json:"call"`
-	Phase  string  `json:"phase"`
-	Status *string `json:"status,omitempty"`
-	Tool   string  `json:"tool"`
+	// Call -1: it ended in the run that this one was forked from
+	Call int64 `json:"call"`
+
+	// Index among the calls of the answer; -1: the spec's check
+	Index int64  `json:"index"`
+	Phase string `json:"phase"`
+
+	// Result A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
+	Result *Text `json:"result,omitempty"`
+
+	// Status given: a fork gave its result
+	Status  *string `json:"status,omitempty"`
+	Summary *string `json:"summary,omitempty"`
+	Tool    string  `json:"tool"`
 }
 
 // AgentList defines model for AgentList.
@@ -1052,22 +1080,33 @@ type CompareCell struct {
 	Status  string  `json:"status"`
 	Step    *int64  `json:"step,omitempty"`
 	Summary *string `json:"summary,omitempty"`
-	Tool    string  `json:"tool"`
+
+	// Tool of a call; else empty
+	Tool string `json:"tool"`
+
+	// Type turn: what the model said; its calls have cells of their own
+	Type CompareCellType `json:"type"`
 }
+
+// CompareCellType turn: what the model said; its calls have cells of their own
+type CompareCellType string
 
 // CompareRow defines model for CompareRow.
 type CompareRow struct {
 	A *CompareCell `json:"a,omitempty"`
 	B *CompareCell `json:"b,omitempty"`
 
-	// Same same tool, same arguments, same status
+	// Same the model said the same; or same tool, same arguments, same status
 	Same bool `json:"same"`
 }
 
-// Comparison defines model for Comparison.
+// Comparison `spent_a` and `spent_b` are what each used after they part
 type Comparison struct {
 	A RunSummary `json:"a"`
 	B RunSummary `json:"b"`
+
+	// By A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
+	By *Text `json:"by,omitempty"`
 
 	// Common Where a fork begins
 	Common *Origin `json:"common,omitempty"`
@@ -1080,16 +1119,19 @@ type Comparison struct {
 	FilesTotal int64    `json:"files_total"`
 
 	// GivenMessage A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	GivenMessage *Text `json:"given_message,omitempty"`
+	GivenMessage *Text         `json:"given_message,omitempty"`
+	GivenResults []GivenResult `json:"given_results,omitempty"`
 
 	// GivenTurn A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
 	GivenTurn *Text `json:"given_turn,omitempty"`
 
-	// Rows calls after the point where they part, in order
+	// Rows turns of the model and calls after the point where they part, in order
 	Rows []CompareRow `json:"rows"`
 
 	// Spec fields of the specs that differ
-	Spec []SpecDifference `json:"spec"`
+	Spec   []SpecDifference `json:"spec"`
+	SpentA Usage            `json:"spent_a"`
+	SpentB Usage            `json:"spent_b"`
 }
 
 // Cost defines model for Cost.
@@ -1247,6 +1289,9 @@ type ForkChange struct {
 	// Message a message of the user, added to the conversation
 	Message *string `json:"message,omitempty"`
 
+	// Results what the model is told of calls in place of what is recorded. They are calls of the newest answer after `seq`: the model has not been told their results yet. One that has not ended there is not made. The files stay as they were after `seq`
+	Results []ResultToGive `json:"results,omitempty"`
+
 	// Spec fields of the spec, dotted (`budget.tokens`), values in YAML; `model` changes the model
 	//
 	// Example: {"model":"kimi/kimi-k2.6"}
@@ -1296,6 +1341,20 @@ type GivenCall struct {
 	// Arguments as the tool takes them, `intent` among them
 	Arguments map[string]interface{} `json:"arguments"`
 	Tool      string                 `json:"tool"`
+}
+
+// GivenResult What a fork tells the model of a call in place of what its parent recorded
+type GivenResult struct {
+	// Call of the parent
+	Call    int64   `json:"call"`
+	Summary *string `json:"summary,omitempty"`
+
+	// Text A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
+	Text *Text   `json:"text,omitempty"`
+	Tool *string `json:"tool,omitempty"`
+
+	// Was A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
+	Was *Text `json:"was,omitempty"`
 }
 
 // GivenTurn The model's next answer, taken instead of asking it
@@ -1517,6 +1576,15 @@ type Problem struct {
 
 // ProblemKind defines model for Problem.Kind.
 type ProblemKind string
+
+// ResultToGive defines model for ResultToGive.
+type ResultToGive struct {
+	// Call the seq of its `call.proposed`, by which the run names it
+	Call int64 `json:"call"`
+
+	// Text all of it is told to the model
+	Text string `json:"text"`
+}
 
 // Run defines model for Run.
 type Run struct {
@@ -1755,8 +1823,12 @@ type SpecDifference struct {
 
 // Start defines model for Start.
 type Start struct {
+	// By A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
+	By *Text `json:"by,omitempty"`
+
 	// GivenMessage A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
-	GivenMessage *Text `json:"given_message,omitempty"`
+	GivenMessage *Text         `json:"given_message,omitempty"`
+	GivenResults []GivenResult `json:"given_results,omitempty"`
 
 	// GivenTurn A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
 	GivenTurn *Text `json:"given_turn,omitempty"`

@@ -8,29 +8,9 @@ import (
 	"time"
 
 	"tachograph/schemas/journal"
+	"tachograph/schemas/verdict"
 	"tachograph/web/api"
 )
-
-// callOf is the call that an entry is about, its proposal apart.
-func callOf(body journal.Body) (int64, bool) {
-	switch b := body.(type) {
-	case *journal.CallDecided:
-		return b.Call, true
-	case *journal.CallHeld:
-		return b.Call, true
-	case *journal.CallApproved:
-		return b.Call, true
-	case *journal.CallRefused:
-		return b.Call, true
-	case *journal.CallExpired:
-		return b.Call, true
-	case *journal.CallStarted:
-		return b.Call, true
-	case *journal.CallEnded:
-		return b.Call, true
-	}
-	return 0, false
-}
 
 func (t *Teller) proposed(ctx context.Context, e journal.Entry, b *journal.CallProposed) ([]*api.Item, error) {
 	item := t.item(e, api.ItemTypeCall)
@@ -115,7 +95,7 @@ func (t *Teller) decision(ctx context.Context, e journal.Entry, b *journal.CallD
 	return d
 }
 
-// Reasons are the ids of the policies that made a decision, and what they say; runner/gate specifies
+// Reasons are the ids of the policies that made a decision, and what they say; schemas/verdict specifies
 // the content.
 func Reasons(ctx context.Context, src Source, run journal.RunID, ref journal.Ref) (policies, reasons []string) {
 	policies, reasons = []string{}, []string{}
@@ -126,26 +106,15 @@ func Reasons(ctx context.Context, src Source, run journal.RunID, ref journal.Ref
 	if err != nil {
 		return policies, reasons
 	}
-	var r struct {
-		Reasons []struct {
-			ID     string `json:"id"`
-			Text   string `json:"text"`
-			Advice string `json:"advice"`
-			Error  string `json:"error"`
-		} `json:"reasons"`
-	}
-	if json.Unmarshal(b, &r) != nil {
+	v, err := verdict.Decode(b)
+	if err != nil {
 		return policies, reasons
 	}
-	for _, one := range r.Reasons {
-		if one.ID != "" {
-			policies = append(policies, Cut(one.ID, maxReason))
-		}
-		for _, text := range []string{one.Text, one.Advice, one.Error} {
-			if text != "" {
-				reasons = append(reasons, Cut(text, maxReason))
-			}
-		}
+	for _, id := range v.Policies() {
+		policies = append(policies, Cut(id, maxReason))
+	}
+	for _, text := range v.Said() {
+		reasons = append(reasons, Cut(text, maxReason))
 	}
 	return policies, reasons
 }
@@ -176,13 +145,14 @@ func Summary(args []byte) string {
 	}
 	for _, key := range telling {
 		if text, ok := fields[key].(string); ok && text != "" {
-			return oneLine(text)
+			return OneLine(text)
 		}
 	}
 	return ""
 }
 
-func oneLine(text string) string {
+// OneLine is the beginning of a text, at most 200 characters of it, in one line.
+func OneLine(text string) string {
 	const most = 200
 	text = strings.Join(strings.Fields(Cut(text, 4*most)), " ")
 	if runes := []rune(text); len(runes) > most {

@@ -100,7 +100,7 @@ func (t *Teller) tell(ctx context.Context, e journal.Entry, body journal.Body) (
 	case *journal.RunEnded:
 		return append(t.drop(e), t.event(ctx, e, body)...), nil
 	}
-	if id, ok := callOf(body); ok {
+	if id, ok := journal.CallOf(body); ok {
 		return t.call(ctx, e, id, body)
 	}
 	return t.event(ctx, e, body), nil
@@ -115,6 +115,10 @@ func (t *Teller) started(ctx context.Context, e journal.Entry, b *journal.RunSta
 	item.Start = &api.Start{Goal: t.whole(ctx, b.Goal), Model: b.Model, Sandbox: b.Sandbox}
 	if b.Parent != nil {
 		item.Start.Parent = &api.Origin{Run: b.Parent.Run.String(), Seq: b.Parent.Seq}
+	}
+	item.Start.By = t.text(ctx, b.By, "")
+	for _, given := range b.Results {
+		item.Start.GivenResults = append(item.Start.GivenResults, api.GivenResult{Call: given.Call, Text: t.text(ctx, given.Message, PartContent)})
 	}
 	item.Start.GivenTurn, item.Start.GivenMessage = t.text(ctx, b.Turn, PartContent), t.text(ctx, b.Message, PartContent)
 	return []*api.Item{item}
@@ -153,7 +157,7 @@ func (t *Teller) missing(ctx context.Context, seq, before int64) (*api.Item, err
 		if e.Seq >= before {
 			break
 		}
-		if id, ok := callOf(body); e.Seq != seq && (!ok || id != seq) {
+		if id, ok := journal.CallOf(body); e.Seq != seq && (!ok || id != seq) {
 			continue
 		}
 		changed, err := earlier.tell(ctx, e, body)

@@ -9,6 +9,7 @@ package journaltest
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"tachograph/schemas/journal"
@@ -50,13 +51,38 @@ func (g *Story) Fork(at *journal.State) *journal.RunStarted {
 	b := &journal.RunStarted{Spec: g.text(), Goal: g.text(), Model: "script/fork", Family: at.Family, Base: at.Base,
 		Root: at.Root, LeftOut: at.LeftOut, Policy: g.text(), Sandbox: at.Sandbox, Limits: g.limits(),
 		Parent: &journal.Parent{Run: at.Run, Seq: at.Next - 1, Entry: at.Tip, State: at.Hash()}}
-	if g.chance(50) {
+	b.Results = g.results(at)
+	if g.chance(50) && (len(b.Results) == 0 || rootHasEnded(at)) {
 		b.Turn = g.text()
 	}
 	if g.chance(50) {
 		b.Message = g.text()
 	}
+	if g.chance(80) {
+		b.By = g.text()
+	}
 	return b
+}
+
+// results gives some of the calls of the newest answers another result.
+func (g *Story) results(at *journal.State) []journal.GivenResult {
+	var given []journal.GivenResult
+	for _, a := range at.Agents() {
+		for _, c := range a.Calls {
+			if c.ID >= 0 && c.Index >= 0 && (a.Live() || a.Path == "/") && g.chance(60) {
+				given = append(given, journal.GivenResult{Call: c.ID, Message: g.text()})
+			}
+		}
+	}
+	slices.SortFunc(given, func(x, y journal.GivenResult) int { return int(x.Call - y.Call) })
+	return given
+}
+
+// rootHasEnded says whether all calls of the root's newest answer have ended, so that no turn that is
+// given drops them.
+func rootHasEnded(at *journal.State) bool {
+	a := at.Agent("/")
+	return len(a.Calls) == int(a.Want) && !slices.ContainsFunc(a.Calls, func(c journal.Call) bool { return c.Phase != journal.CallIsEnded })
 }
 
 // End is the last entry of a run in the state s.
@@ -163,14 +189,35 @@ func Random(seed uint64, run journal.RunID, n int) (*Recorder, error) {
 	if err := r.Append("/", g.Start(run)); err != nil {
 		return nil, err
 	}
+	if err := r.play(g, n); err != nil {
+		return nil, fmt.Errorf("seed %d: %w", seed, err)
+	}
+	return r, nil
+}
+
+// RandomFork records n entries of a fork of the state at.
+func RandomFork(seed uint64, run journal.RunID, at *journal.State, n int) (*Recorder, error) {
+	r := NewRecorder(run, at)
+	g := New(seed)
+	g.Stage, g.Take = r.Stage, r.Take
+	if err := r.Append("/", g.Fork(at)); err != nil {
+		return nil, fmt.Errorf("seed %d, fork at %d: %w", seed, at.Next-1, err)
+	}
+	if err := r.play(g, n); err != nil {
+		return nil, fmt.Errorf("seed %d, fork at %d: %w", seed, at.Next-1, err)
+	}
+	return r, nil
+}
+
+func (r *Recorder) play(g *Story, n int) error {
 	for len(r.Lines) < n {
 		agent, body, err := g.Next(r.State)
 		if err == nil {
 			err = r.Append(agent, body)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("seed %d, entry %d: %w", seed, len(r.Lines), err)
+			return fmt.Errorf("entry %d: %w", len(r.Lines), err)
 		}
 	}
-	return r, nil
+	return nil
 }

@@ -20,7 +20,7 @@ import (
 const foldFile = "TACHO_TEST_FOLD"
 
 // TestFoldFile folds the journals that another process recorded, and compares the state after each
-// entry with the one that was live there.
+// entry with the one that was live there. A fork follows its parent.
 func TestFoldFile(t *testing.T) {
 	file := os.Getenv(foldFile)
 	if file == "" {
@@ -32,12 +32,14 @@ func TestFoldFile(t *testing.T) {
 	}
 	defer f.Close()
 	s := journal.Start(nil)
+	var states []*journal.State // of the run that is no fork, after each entry
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 2*journal.MaxEntry)
+	read := 0
 	for lines.Scan() {
 		want, line, _ := bytes.Cut(lines.Bytes(), []byte(" "))
 		if bytes.Contains(line, []byte(`"seq":0,`)) {
-			s = journal.Start(nil)
+			s, states = begin(t, line, states)
 		}
 		if _, _, err := s.Apply(line); err != nil {
 			t.Fatalf("FOLD DIFFERS: %v", err)
@@ -45,13 +47,34 @@ func TestFoldFile(t *testing.T) {
 		if s.Hash().String() != string(want) {
 			t.Fatalf("FOLD DIFFERS: entry %d folds to %s, live was %s", s.Next-1, s.Hash(), want)
 		}
+		if s.Parent == nil {
+			states = append(states, s.Clone())
+		}
+		read++
 	}
-	if lines.Err() != nil || s.Next < 100 {
-		t.Fatalf("read %d entries: %v", s.Next, lines.Err())
+	if lines.Err() != nil || read < 100 {
+		t.Fatalf("read %d entries: %v", read, lines.Err())
 	}
 }
 
-// TestMutations changes the fold's code in ten ways, one at a time, and sees that a random run, recorded
+// begin is the state before a first entry: a fork's is one of the states of the run before it.
+func begin(t *testing.T, line []byte, states []*journal.State) (*journal.State, []*journal.State) {
+	t.Helper()
+	e, err := journal.Decode(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := journal.DecodeBody(e.Kind, e.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if parent := body.(*journal.RunStarted).Parent; parent != nil {
+		return journal.Start(states[parent.Seq]), states
+	}
+	return journal.Start(nil), nil
+}
+
+// TestMutations changes the fold's code in one way at a time, and sees that a random run, recorded
 // by the true fold, does not fold to the same states any more.
 func TestMutations(t *testing.T) {
 	t.Parallel()
@@ -73,6 +96,10 @@ func TestMutations(t *testing.T) {
 		"mail is delivered and kept":        {"fold_run.go", "slices.Delete(slices.Clone(s.Mail), i, i+1)", "slices.Clone(s.Mail)"},
 		"a snapshot forgets what it is":     {"fold_run.go", "maxMarks", "maxMarks-1"},
 		"time passes while paused":          {"fold.go", "resumed := body.(*Resumed)", "resumed := body.(*Paused)"},
+		"a fork forgets a given result":     {"fold_run.go", "ResultIsGiven, message", "ResultIsGiven, Ref{message[0]}"},
+		"a given result leaves its call be": {"fold_run.go", "c.Phase, c.Status, c.Message = CallIsEnded, ResultIsGiven,", "c.Message ="},
+		"a given result looks recorded":     {"fold_run.go", "CallIsEnded, ResultIsGiven,", "CallIsEnded, c.Status,"},
+		"a given result keeps its approval": {"fold_run.go", "c.Why, c.Until, c.Approved =", "c.Why, c.Until, _ ="},
 		"approval outlives a new decision":  {"fold_call.go", "c.Policy, c.Approved, c.Status", "c.Policy, _, c.Status"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -96,8 +123,18 @@ func record(t *testing.T, seeds ...uint64) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, line := range r.Lines {
-			fmt.Fprintf(&text, "%s %s\n", r.Hashes[i], line)
+		write := func(r *journaltest.Recorder) {
+			for i, line := range r.Lines {
+				fmt.Fprintf(&text, "%s %s\n", r.Hashes[i], line)
+			}
+		}
+		write(r)
+		for n, at := range statesOf(t, r, 25) {
+			fork, err := journaltest.RandomFork(seed+uint64(n), journal.RunID{1, 0x97, 6: 0x71, 8: 0x80, 14: byte(i + 1), 15: byte(n)}, at, 12)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(fork)
 		}
 	}
 	file := filepath.Join(t.TempDir(), "journal")
@@ -105,6 +142,25 @@ func record(t *testing.T, seeds ...uint64) string {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// statesOf are so many of a run's states, spread over it, where a call of a newest answer waits to be told.
+func statesOf(t *testing.T, r *journaltest.Recorder, n int) (states []*journal.State) {
+	t.Helper()
+	s := journal.Start(nil)
+	for i, line := range r.Lines {
+		if _, _, err := s.Apply(line); err != nil {
+			t.Fatal(err)
+		}
+		calls := 0
+		for _, a := range s.Agents() {
+			calls += len(a.Calls)
+		}
+		if calls > 0 && i >= len(states)*len(r.Lines)/n {
+			states = append(states, s.Clone())
+		}
+	}
+	return states
 }
 
 // mutate writes a changed copy of a source file, and the overlay that puts it in its place.

@@ -51,7 +51,7 @@ test.each([['{"summary":{},"gole":{},"held_calls":[],"forks":[]}', "goal"], ["nu
 });
 
 test("what changes something comes as JSON", async () => {
-  const asked = serve(200, '{"id":"1"}');
+  const asked = serve(200, '{"id":"1","status":"running","held_calls":[]}');
   await steerRun("1", "stop", { now: true });
   expect(asked[0]?.method).toBe("POST");
   expect(asked[0]?.headers.get("Content-Type")).toBe("application/json");

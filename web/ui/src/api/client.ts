@@ -1,6 +1,7 @@
 // The only place that talks to the server. One function an endpoint; each returns what the contract
 // promises or throws a Problem, which says what went wrong and what to do in words for people.
 import type {
+  Agent,
   About, Audit, AuditKind, Comparison, Diff, FileList, Forked, ForkRequest, MessageList, ProblemBody, Run, RunList, SpanDetail, SpanList, State,
   Transcript, Verification,
 } from "./words";
@@ -131,10 +132,10 @@ export const verifyRun = (id: string) => post<Verification>(path(["api", "runs",
 export const forkRun = (id: string, request: ForkRequest) => post<Forked>(path(["api", "runs", id, "fork"]), request, ["run_id"]);
 
 export const steerRun = (id: string, verb: "pause" | "resume" | "stop", body: { now?: boolean } = {}) =>
-  post<{ id: string }>(path(["v1", "agents", id, verb]), body, ["id"]);
+  post<Agent>(path(["v1", "agents", id, verb]), body, ["id", "status", "held_calls"]);
 
 export const answerCall = (id: string, call: number, decision: "approve" | "deny", reason: string) =>
-  post<{ id: string }>(path(["v1", "agents", id, "approvals", call]), reason ? { decision, reason } : { decision }, ["id"]);
+  post<Agent>(path(["v1", "agents", id, "approvals", call]), reason ? { decision, reason } : { decision }, ["id", "status", "held_calls"]);
 
 /** A path in the workspace; as base64 where it is not UTF-8. */
 export type Place = { path?: string } | { path_base64: string };

@@ -1,6 +1,6 @@
 // What the server said, kept by key, so that going back shows at once what was there before while it is
 // asked again. A component names what it needs; nobody else starts a request for reading.
-import { useCallback, useEffect, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useRef, useSyncExternalStore } from "react";
 import { Problem } from "./client";
 
 export interface Resource<T> {
@@ -83,6 +83,23 @@ export function useResource<T>(key: string | null, load: (signal: AbortSignal) =
   }, [key, fixed]);
   const reload = useCallback(() => { if (key !== null) start(cellOf(key), load); }, [key]); // eslint-disable-line react-hooks/exhaustive-deps
   return { data: view.data as T | undefined, error: view.error, loading: view.loading, reload };
+}
+
+const FIRST_RETRY = 1000;
+const LAST_RETRY = 30_000;
+
+/**
+ * Asks again after an error, ever less often. For what nothing else would ask for again: the header of a
+ * run that has ended stays as it was when the last answer failed.
+ */
+export function useRetry(error: Problem | undefined, reload: () => void): void {
+  const wait = useRef(FIRST_RETRY);
+  useEffect(() => {
+    if (!error) { wait.current = FIRST_RETRY; return; }
+    const timer = setTimeout(reload, wait.current);
+    wait.current = Math.min(wait.current * 2, LAST_RETRY);
+    return () => clearTimeout(timer);
+  }, [error, reload]);
 }
 
 /** Replaces what is kept under a key: something newer came by another way. */

@@ -944,8 +944,22 @@ export interface components {
             model: string;
             sandbox: string;
             parent?: components["schemas"]["Origin"];
+            by?: components["schemas"]["Text"];
+            given_results?: components["schemas"]["GivenResult"][];
             given_turn?: components["schemas"]["Text"];
             given_message?: components["schemas"]["Text"];
+        };
+        /** @description What a fork tells the model of a call in place of what its parent recorded */
+        GivenResult: {
+            /**
+             * Format: int64
+             * @description of the parent
+             */
+            call: number;
+            text?: components["schemas"]["Text"];
+            tool?: string;
+            summary?: string;
+            was?: components["schemas"]["Text"];
         };
         /** @description A question to the model and its answer */
         Turn: {
@@ -1255,11 +1269,22 @@ export interface components {
             rollbacks: number;
         };
         AgentCall: {
-            /** Format: int64 */
+            /**
+             * Format: int64
+             * @description -1: it ended in the run that this one was forked from
+             */
             call: number;
+            /**
+             * Format: int64
+             * @description among the calls of the answer; -1: the spec's check
+             */
+            index: number;
             tool: string;
             phase: string;
+            /** @description given: a fork gave its result */
             status?: string;
+            summary?: string;
+            result?: components["schemas"]["Text"];
         };
         AgentState: {
             path: string;
@@ -1505,6 +1530,8 @@ export interface components {
         ForkChange: {
             /** @description a message of the user, added to the conversation */
             message?: string;
+            /** @description what the model is told of calls in place of what is recorded. They are calls of the newest answer after `seq`: the model has not been told their results yet. One that has not ended there is not made. The files stay as they were after `seq` */
+            results?: components["schemas"]["ResultToGive"][];
             turn?: components["schemas"]["GivenTurn"];
             /**
              * @description fields of the spec, dotted (`budget.tokens`), values in YAML; `model` changes the model
@@ -1515,6 +1542,15 @@ export interface components {
             spec?: {
                 [key: string]: string;
             };
+        };
+        ResultToGive: {
+            /**
+             * Format: int64
+             * @description the seq of its `call.proposed`, by which the run names it
+             */
+            call: number;
+            /** @description all of it is told to the model */
+            text: string;
         };
         GivenCall: {
             tool: string;
@@ -1537,7 +1573,7 @@ export interface components {
         CompareRow: {
             a?: components["schemas"]["CompareCell"];
             b?: components["schemas"]["CompareCell"];
-            /** @description same tool, same arguments, same status */
+            /** @description the model said the same; or same tool, same arguments, same status */
             same: boolean;
         };
         CompareCell: {
@@ -1546,6 +1582,12 @@ export interface components {
             /** Format: int64 */
             step?: number;
             agent: string;
+            /**
+             * @description turn: what the model said; its calls have cells of their own
+             * @enum {string}
+             */
+            type: "turn" | "call";
+            /** @description of a call; else empty */
             tool: string;
             summary?: string;
             status: string;
@@ -1556,15 +1598,20 @@ export interface components {
             a?: string;
             b?: string;
         };
+        /** @description `spent_a` and `spent_b` are what each used after they part */
         Comparison: {
             a: components["schemas"]["RunSummary"];
             b: components["schemas"]["RunSummary"];
+            spent_a: components["schemas"]["Usage"];
+            spent_b: components["schemas"]["Usage"];
             common?: components["schemas"]["Origin"];
+            by?: components["schemas"]["Text"];
+            given_results?: components["schemas"]["GivenResult"][];
             given_turn?: components["schemas"]["Text"];
             given_message?: components["schemas"]["Text"];
             /** @description fields of the specs that differ */
             spec: components["schemas"]["SpecDifference"][];
-            /** @description calls after the point where they part, in order */
+            /** @description turns of the model and calls after the point where they part, in order */
             rows: components["schemas"]["CompareRow"][];
             /** @description there are more rows */
             cut: boolean;

@@ -28,11 +28,17 @@ export function runLook(status: string, why = ""): Look {
   return { word: status || "unknown", tone: "none", live: false };
 }
 
+/** Whether nothing more happens in a run of this status. */
+export function hasEnded(status: string): boolean {
+  return status === "done" || status === "failed" || status === "stopped";
+}
+
 export function callTone(status: string): Tone {
   switch (status) {
     case "ok":
       return "good";
     case "held":
+    case "given":
     case "skipped":
     case "expired":
     case "dropped":

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Item } from "../api/words";
-import { append, beforeTurn, begin, EMPTY, indexOfSeq, live, prepend } from "./story";
+import { afterCalls, append, beforeTurn, begin, EMPTY, indexOfSeq, live, prepend } from "./story";
 
 function item(seq: number, last = seq, type: Item["type"] = "event", agent = "/"): Item {
   return { seq, last, time: "2026-01-01T00:00:00Z", agent, type };
@@ -39,4 +39,12 @@ test("to do a call over is to do its agent's turn over", () => {
   expect(beforeTurn(items, 4)).toBe(3);
   expect(beforeTurn(items, 3)).toBe(9);
   expect(beforeTurn(items, 0)).toBe(0);
+});
+
+test("another result is told where all calls of the turn have ended", () => {
+  const items = [item(0), item(4, 5, "turn"), item(6, 9, "call"), item(10, 11, "turn", "/1"), item(10, 14, "call", "/1"), item(12, 13, "call"), item(15), item(16, 17, "turn"), item(18, 20, "call")];
+  expect(afterCalls(items, 2)).toBe(13);
+  expect(afterCalls(items, 5)).toBe(13);
+  expect(afterCalls(items, 4)).toBe(14);
+  expect(afterCalls(items, 8)).toBe(20);
 });

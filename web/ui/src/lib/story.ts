@@ -74,3 +74,18 @@ export function beforeTurn(items: readonly Item[], index: number): number {
   }
   return items[index]?.seq ?? 0;
 }
+
+/**
+ * The entry after which the model has not been told yet what came of a call: the end of the last call of
+ * its turn. The calls beside it have ended there too, so a fork makes none of them a second time.
+ */
+export function afterCalls(items: readonly Item[], index: number): number {
+  const call = items[index];
+  let last = call?.last ?? 0;
+  for (const item of items.slice(index + 1)) {
+    if (item.agent !== call?.agent) continue;
+    if (item.type === "turn") break;
+    if (item.type === "call") last = Math.max(last, item.last);
+  }
+  return last;
+}

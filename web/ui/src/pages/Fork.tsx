@@ -1,20 +1,23 @@
 // A new run that begins with the state after an entry and does something differently.
-import { useEffect, useState, type ReactNode } from "react";
-import { Link, useNavigate, useSearchParams } from "react-router";
-import { forkRun, getContent, getState, getTranscript, Problem } from "../api/client";
+import { useEffect, useState } from "react";
+import { Link, useSearchParams } from "react-router";
+import { getContent, getState, getTranscript, Problem } from "../api/client";
 import { useResource } from "../api/resource";
-import type { ForkRequest, Item, Text } from "../api/words";
+import type { Item, Text } from "../api/words";
 import { integer, moment, short } from "../lib/format";
 import { argsOf, draftOf, turnOf, type TurnDraft } from "../lib/turn";
 import { Line } from "../parts/Foreign";
 import { ErrorNotice, Skeleton } from "../parts/Notice";
 import { TextBlock } from "../parts/TextBlock";
 import { useRun } from "./context";
+import { ResultForm } from "./ForkResult";
+import { Field, Submit, type Request } from "./ForkSubmit";
 
-type How = "message" | "turn" | "spec" | "same";
+type How = "message" | "result" | "turn" | "spec" | "same";
 
 const HOW: [How, string, string][] = [
   ["message", "Say something", "A message of yours is added to the conversation; then the model is asked."],
+  ["result", "Change what a tool said", "The model is told another result of a call. What the call did to the files stays."],
   ["turn", "Change the model’s turn", "You give the next answer and its tool calls. The model is not asked for it; what follows is its own."],
   ["spec", "Another model or budget", "The same conversation goes on with other settings."],
   ["same", "Nothing: try again", "The same state once more. A model may answer differently."],
@@ -24,10 +27,10 @@ export function ForkView() {
   const { id, newest } = useRun();
   const [search, setSearch] = useSearchParams();
   const seq = Math.max(0, Math.min(newest, Math.trunc(Number(search.get("seq") ?? newest)) || 0));
-  const [how, setHow] = useState<How>(search.has("turn") ? "turn" : "message");
+  const [how, setHow] = useState<How>(search.has("turn") ? "turn" : search.has("result") ? "result" : "message");
   const state = useResource(`state/${id}/${seq}`, (signal) => getState(id, seq, signal), true);
   const after = useResource(`after/${id}/${seq}`, (signal) => getTranscript(id, { from: seq + 1, limit: 60 }, signal));
-  const before = useResource(`before/${id}/${seq}`, (signal) => getTranscript(id, { before: seq + 1, limit: 1 }, signal));
+  const before = useResource(`before/${id}/${seq}`, (signal) => getTranscript(id, { before: seq + 1, limit: 20 }, signal));
   const root = state.data?.agents.find((a) => a.path === "/");
   return (
     <div className="scroll"><div className="page forkpage">
@@ -39,12 +42,12 @@ export function ForkView() {
           <Link to={`/runs/${id}/state?seq=${seq}`}>Look at the state</Link>
         </header>
         <div className="body stack">
-          <p className="quiet">The fork gets the conversation and a copy of the files as they were then. This run is not touched.</p>
+          <p className="quiet">The fork gets the conversation and a copy of the files as they were after this entry, whatever you change below. This run is not touched.</p>
           {state.error && <ErrorNotice error={state.error} retry={state.reload} />}
           {state.data ? (
             <dl className="pairs">
               <dt>Then</dt><dd>{moment(state.data.time)} · <span className="mono">{state.data.kind}</span></dd>
-              <dt>Last step</dt><dd><LastStep item={before.data?.items[0]} /></dd>
+              <dt>Last step</dt><dd><LastStep item={before.data?.items[before.data.items.length - 1]} /></dd>
               <dt>Conversation</dt><dd>{integer(root?.messages ?? 0)} messages, step {integer(root?.step ?? 0)}</dd>
               <dt>State</dt><dd className="hash">{short(state.data.state, 24)}</dd>
               <dt>Files</dt><dd className="hash">{short(state.data.root, 24)}</dd>
@@ -61,6 +64,7 @@ export function ForkView() {
             ))}
           </div>
           {how === "message" && <MessageForm id={id} seq={seq} />}
+          {how === "result" && (state.data && before.data ? <ResultForm key={seq} id={id} seq={seq} calls={root?.calls ?? []} before={before.data.items} /> : !state.error && <Skeleton lines={8} />)}
           {how === "turn" && (after.error ? <ErrorNotice error={after.error} retry={after.reload} /> : after.data ? <TurnForm key={seq} id={id} seq={seq} items={after.data.items} /> : <Skeleton lines={8} />)}
           {how === "spec" && <SpecForm id={id} seq={seq} model={root?.model ?? state.data?.model ?? ""} />}
           {how === "same" && <Submit id={id} request={() => ({ seq })} />}
@@ -75,46 +79,6 @@ function LastStep({ item }: { item: Item | undefined }) {
   if (item.call) return <><span className="mono">{item.call.tool}</span> <Line text={item.call.summary ?? ""} most={120} className="mono quiet" /> ({item.call.status})</>;
   if (item.turn) return <Line text={item.turn.message?.text || "a turn of the model"} most={160} />;
   return <>{item.event?.title ?? "the start"}</>;
-}
-
-type Request = () => ForkRequest | { wrong: string };
-
-/** Makes the fork and goes to it. */
-function Submit({ id, request }: { id: string; request: Request }) {
-  const [resume, setResume] = useState(true);
-  const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<Problem>();
-  const [wrong, setWrong] = useState("");
-  const navigate = useNavigate();
-  const go = async () => {
-    const r = request();
-    if ("wrong" in r) return setWrong(r.wrong);
-    setWrong("");
-    setBusy(true);
-    setError(undefined);
-    try {
-      const made = await forkRun(id, { ...r, resume });
-      await navigate(`/runs/${made.run_id}/transcript`, { state: { warning: made.warning } });
-      return;
-    } catch (cause) {
-      setError(cause instanceof Problem ? cause : new Problem("internal", 0, "Error in this page", String(cause)));
-    }
-    setBusy(false);
-  };
-  return (
-    <>
-      {wrong && <p className="notice bad" role="alert">{wrong}</p>}
-      {error && <ErrorNotice error={error} />}
-      <div className="row actions">
-        <label className="row"><input type="checkbox" checked={resume} onChange={(e) => setResume(e.target.checked)} /> Run it at once</label>
-        <button className="button primary" disabled={busy} onClick={() => void go()}>{busy ? "Forking…" : resume ? "Fork and run" : "Fork, paused"}</button>
-      </div>
-    </>
-  );
-}
-
-function Field({ label, children }: { label: string; children: ReactNode }) {
-  return <label className="formfield"><span className="label">{label}</span>{children}</label>;
 }
 
 function MessageForm({ id, seq }: { id: string; seq: number }) {

@@ -11,7 +11,7 @@ import { TextBlock } from "../parts/TextBlock";
 import { CallPatch } from "./CallPatch";
 import { useRun } from "./context";
 
-export function ItemDetail({ item, forkAt }: { item: Item; forkAt: number }) {
+export function ItemDetail({ item, forkAt, resultAt }: { item: Item; forkAt: number; resultAt: number }) {
   const { id, run } = useRun();
   const journal = run.summary.source === "tacho";
   return (
@@ -25,6 +25,7 @@ export function ItemDetail({ item, forkAt }: { item: Item; forkAt: number }) {
           {item.span && <Link className="button small" to={`/runs/${id}/timeline?span=${item.span}`}>Its span</Link>}
           {journal && <><Link className="button small" to={`/runs/${id}/state?seq=${item.last}`} title="Messages, files and budgets after this step (s)">State after it</Link>
           {item.type !== "start" && <Link className="button small" to={`/runs/${id}/fork?seq=${forkAt}${item.type === "turn" || item.type === "call" ? "&turn=1" : ""}`} title="Do this turn differently (f)">Change it and fork</Link>}
+          {item.call && item.call.index >= 0 && item.call.ended_seq !== undefined && <Link className="button small" to={`/runs/${id}/fork?seq=${resultAt}&result=${item.seq}`} title="Tell the model something else of this call (r)">Change its result and fork</Link>}
           <Link className="button small" to={`/runs/${id}/fork?seq=${item.last}`} title="Go on from here in another way">Fork after it</Link></>}
         </div>
         {item.start && <StartDetail start={item.start} />}
@@ -59,7 +60,7 @@ function Section({ title, text, lines = 30 }: { title: string; text: Text | unde
 
 function StartDetail({ start }: { start: Start }) {
   const { id } = useRun();
-  return <><Section title="Goal" text={start.goal} />{start.given_turn && <section className="section"><h3>Turn given by the fork</h3><GivenTurn run={id} text={start.given_turn} /></section>}<Section title="Message given by the fork" text={start.given_message} /></>;
+  return <><Section title="Goal" text={start.goal} />{start.given_results?.map((r) => <Section key={r.call} title={`Result of the parent’s call ${r.call}, given by the fork`} text={r.text} />)}{start.given_turn && <section className="section"><h3>Turn given by the fork</h3><GivenTurn run={id} text={start.given_turn} /></section>}<Section title="Message given by the fork" text={start.given_message} /></>;
 }
 
 function TurnDetail({ turn }: { turn: Turn }) {

@@ -1,9 +1,9 @@
 // One run: its header stays, the views change below it. One stream of events serves them all.
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { Link, Navigate, useLocation, useNavigate, useParams, useSearchParams } from "react-router";
-import { getRun } from "../api/client";
+import { getRun, type Problem } from "../api/client";
 import { useLive } from "../api/live";
-import { amend, useResource } from "../api/resource";
+import { amend, useResource, useRetry } from "../api/resource";
 import type { Run } from "../api/words";
 import { shortRun } from "../lib/format";
 import { oneLine } from "../lib/hostile";
@@ -16,6 +16,7 @@ import { Shared, type RunContext, type RunEvents } from "./context";
 import { ForkView } from "./Fork";
 import { RunHeader } from "./RunHeader";
 import { useFirst } from "./Runs";
+import { useSoon } from "./soon";
 import { StateView } from "./State";
 import { TimelineView } from "./Timeline";
 import { TranscriptView } from "./Transcript";
@@ -43,14 +44,23 @@ export function RunPage() {
     );
   }
   if (!header.data) return <><Crumbs title="Run" /><div className="runhead waiting"><Skeleton lines={4} /></div></>;
-  return <LoadedRun key={id} id={id} run={header.data} reload={header.reload} view={view} />;
+  return <LoadedRun key={id} id={id} run={header.data} error={header.error} reload={header.reload} view={view} />;
 }
 
-function LoadedRun({ id, run, reload, view }: { id: string; run: Run; reload: () => void; view: string | undefined }) {
+interface LoadedProps {
+  id: string;
+  run: Run;
+  /** Of the newest attempt to read the run again: what is shown is older. */
+  error: Problem | undefined;
+  reload: () => void;
+  view: string | undefined;
+}
+
+function LoadedRun({ id, run, error, reload, view }: LoadedProps) {
   const listeners = useRef(new Set<RunEvents>());
   const entries = run.summary.entries ?? 0;
   const [seen, setSeen] = useState(entries - 1);
-  const soon = useSoon(reload);
+  const soon = useSoon(reload, 300);
   const journal = run.summary.source === "tacho";
   useLive(id, useFirst(id, journal ? String(entries - 1) : undefined), {
     run: (summary) => { amend<Run>("run/" + id, (r) => ({ ...r, summary })); soon(); },
@@ -62,6 +72,7 @@ function LoadedRun({ id, run, reload, view }: { id: string; run: Run; reload: ()
     piece: (piece) => { for (const l of listeners.current) l.piece?.(piece); },
     end: reload,
   });
+  useRetry(error, reload);
   useEffect(() => { // nobody tells what becomes of a foreign trace, so ask
     if (journal || run.summary.status !== "running") return;
     const timer = setInterval(reload, 5000);
@@ -87,6 +98,7 @@ function LoadedRun({ id, run, reload, view }: { id: string; run: Run; reload: ()
     <Shared value={shared}>
       <Crumbs title={oneLine(run.goal.text, 60) || shortRun(id)}><Link to="/runs">Runs</Link><span>/</span><span className="mono">{shortRun(id)}</span></Crumbs>
       <RunHeader view={view} />
+      {error && <div className="told"><Notice tone="warn"><span className="grow">What is shown of this run may be old: <span className="foreign">{error.message}</span> The page asks again by itself.</span><button className="button small" onClick={reload}>Ask now</button></Notice></div>}
       {told?.warning && run.summary.status === "paused" && <div className="told"><Notice tone="warn"><span className="foreign">{told.warning}</span></Notice></div>}
       <View name={view} journal={journal} />
     </Shared>
@@ -116,13 +128,4 @@ function View({ name, journal }: { name: string; journal: boolean }) {
     case "compare": return <CompareView />;
   }
   return <Empty title="There is no such view"><p>Choose one above.</p></Empty>;
-}
-
-/** Calls at most once a second, and once more after the last time. */
-function useSoon(act: () => void): () => void {
-  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  useEffect(() => () => clearTimeout(timer.current), []);
-  return useCallback(() => {
-    timer.current ??= setTimeout(() => { timer.current = undefined; act(); }, 300);
-  }, [act]);
 }

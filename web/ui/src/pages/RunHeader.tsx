@@ -1,16 +1,17 @@
 // Goal, status, budgets, verified or not; what can be done with the run; what waits for a person.
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import { answerCall, getAbout, Problem, steerRun, verifyRun } from "../api/client";
 import { amend, useResource } from "../api/resource";
-import type { HeldCall, Run, Verification } from "../api/words";
+import type { Agent, HeldCall, Run, Verification } from "../api/words";
 import { compact, dollars, duration, integer, moment, shortRun } from "../lib/format";
 import { modelName } from "../lib/names";
-import { verdictLook } from "../lib/status";
+import { hasEnded, verdictLook } from "../lib/status";
 import { Args } from "../parts/Args";
 import { Dialog } from "../parts/Dialog";
 import { Line } from "../parts/Foreign";
 import { Ago, Badge, Copy, Effect, Meter, Money, RunStatus } from "../parts/Marks";
+import { useKeys } from "../parts/keys";
 import { ErrorNotice } from "../parts/Notice";
 import { useRun } from "./context";
 import { carried, VIEWS } from "./Run";
@@ -43,7 +44,7 @@ export function RunHeader({ view }: { view: string }) {
         {journal && <Steering run={run} />}
       </div>
       {journal && <Budgets run={run} />}
-      {run.held_calls.map((call) => <Held key={call.call} call={call} />)}
+      {run.held_calls.map((call, i) => <Held key={call.call} call={call} first={i === 0} />)}
       <nav className="tabs" aria-label="Views">
         {VIEWS.filter((v) => journal || !v.journal).map((v, i) => (
           <Link key={v.name} to={`/runs/${id}/${v.name}${carried(search)}`} aria-current={v.name === view ? "page" : undefined} title={`Key ${i + 1}`}>{v.title}</Link>
@@ -112,26 +113,32 @@ function Budgets({ run }: { run: Run }) {
   );
 }
 
-type Act = (work: () => Promise<unknown>) => Promise<void>;
+type Act = (work: () => Promise<Agent>) => Promise<boolean>;
 
-/** Runs what was asked for, then asks how the run stands. */
+/** Does what was asked for. What the server then answers is shown at once; nothing is shown that it has not said. */
 function useAct(): { act: Act; busy: boolean; error: Problem | undefined } {
-  const { reload } = useRun();
+  const { id, reload } = useRun();
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<Problem>();
   const act: Act = async (work) => {
     setBusy(true);
     setError(undefined);
     try {
-      await work();
+      const { status, why, held_calls } = await work();
+      amend<Run>("run/" + id, (r) => ({ ...r, summary: { ...r.summary, status, why }, held_calls: r.held_calls.filter((c) => held_calls.includes(c.call)) }));
+      return true;
     } catch (cause) {
       setError(cause instanceof Problem ? cause : new Problem("internal", 0, "Error in this page", String(cause)));
+      return false;
+    } finally {
+      setBusy(false);
+      reload();
     }
-    setBusy(false);
-    reload();
   };
   return { act, busy, error };
 }
+
+const STOPPING = { asked: "It stops. A call under way may go on for ten seconds; then it is killed.", now: "It stops. What is under way is killed." };
 
 function Steering({ run }: { run: Run }) {
   const { id, newest } = useRun();
@@ -142,31 +149,44 @@ function Steering({ run }: { run: Run }) {
   const [search] = useSearchParams();
   const may = about.data?.runs !== false;
   const status = run.summary.status;
-  const ended = status === "done" || status === "failed" || status === "stopped";
-  const seq = search.get("seq") ?? String(newest);
+  const ended = hasEnded(status);
+  const can = { pause: may && !ended && status !== "paused" && !run.stop, resume: may && status === "paused" && !run.stop, stop: may && !ended && run.stop !== "now" };
+  const steer = (verb: "pause" | "resume") => { if (!busy) void act(() => steerRun(id, verb)); };
+  useKeys({
+    p: () => { if (can.pause) steer("pause"); else if (can.resume) steer("resume"); },
+    x: () => { if (can.stop) setStopping(true); },
+  });
   return (
     <div className="stack steering">
       <div className="row">
-        {may && !ended && status !== "paused" && <button className="button" disabled={busy} onClick={() => void act(() => steerRun(id, "pause"))}>Pause</button>}
-        {may && status === "paused" && <button className="button primary" disabled={busy} onClick={() => void act(() => steerRun(id, "resume"))}>Resume</button>}
-        {may && !ended && <button className="button danger" disabled={busy} onClick={() => setStopping(true)}>{run.stop ? "Stopping…" : "Stop"}</button>}
-        {may && <button className="button" onClick={() => void navigate(`/runs/${id}/fork?seq=${encodeURIComponent(seq)}`)}>Fork…</button>}
+        {can.pause && <button className="button" disabled={busy} title="Nothing new begins until it is resumed (p)" onClick={() => steer("pause")}>Pause</button>}
+        {can.resume && <button className="button primary" disabled={busy} title="It goes on (p)" onClick={() => steer("resume")}>Resume</button>}
+        {can.stop && <button className="button danger" disabled={busy} title="End the run; asks first (x)" onClick={() => setStopping(true)}>{run.stop ? "Kill now…" : "Stop…"}</button>}
+        {may && <button className="button" onClick={() => void navigate(`/runs/${id}/fork?seq=${encodeURIComponent(search.get("seq") ?? String(newest))}`)}>Fork…</button>}
       </div>
+      {!ended && run.stop && <p className="quiet" role="status">{STOPPING[run.stop]}</p>}
       {error && <ErrorNotice error={error} />}
-      {stopping && (
-        <Dialog title="Stop the run" onClose={() => setStopping(false)}>
-          <form method="dialog" onSubmit={(e) => { const now = (e.nativeEvent as SubmitEvent).submitter?.getAttribute("value"); if (now) void act(() => steerRun(id, "stop", { now: now === "now" })); }}>
-            <h2>Stop this run?</h2>
-            <p className="quiet">It ends and cannot be resumed; you can still fork it from any step. What a call has under way may go on for ten seconds, unless it is killed.</p>
-            <div className="actions">
-              <button className="button" formNoValidate>Cancel</button>
-              <button className="button danger" value="now">Kill now</button>
-              <button className="button primary" value="asked">Stop</button>
-            </div>
-          </form>
-        </Dialog>
-      )}
+      {stopping && <StopDialog asked={run.stop !== undefined} stop={(now) => void act(() => steerRun(id, "stop", { now }))} close={() => setStopping(false)} />}
     </div>
+  );
+}
+
+/** Cancel has the focus: Enter on a dialog that somebody opened by a key ends nothing. */
+function StopDialog({ asked, stop, close }: { asked: boolean; stop: (now: boolean) => void; close: () => void }) {
+  return (
+    <Dialog title="Stop the run" onClose={close}>
+      <form method="dialog" onSubmit={(e) => { const how = (e.nativeEvent as SubmitEvent).submitter?.getAttribute("value"); if (how) stop(how === "now"); }}>
+        <h2>{asked ? "Kill what is under way?" : "Stop this run?"}</h2>
+        <p className="quiet">{asked
+          ? "The run was asked to stop and waits for its call. Killed now, the call may have done half of what it does."
+          : "It ends and cannot be resumed; you can still fork it from any step. A call that is under way may go on for ten seconds, unless it is killed."}</p>
+        <div className="actions">
+          <button className="button" formNoValidate>Cancel</button>
+          <button className="button danger" value="now">Kill now</button>
+          {!asked && <button className="button primary" value="asked">Stop</button>}
+        </div>
+      </form>
+    </Dialog>
   );
 }
 
@@ -176,10 +196,18 @@ const WHY: Record<HeldCall["why"], string> = {
   alarm: "An alarm holds the agents.",
 };
 
-function Held({ call }: { call: HeldCall }) {
+function Held({ call, first }: { call: HeldCall; first: boolean }) {
   const { id } = useRun();
   const { act, busy, error } = useAct();
   const [reason, setReason] = useState("");
+  const field = useRef<HTMLInputElement>(null);
+  const [asked, setAsked] = useState<"approve" | "deny">();
+  useKeys(first ? { a: () => field.current?.focus() } : {});
+  const answer = async (decision: "approve" | "deny") => {
+    setAsked(decision);
+    if (!(await act(() => answerCall(id, call.call, decision, reason.trim())))) setAsked(undefined);
+  };
+  const reasons = call.reasons ?? [];
   return (
     <section className="notice warn heldbar" aria-label={`Call ${call.call} waits for you`}>
       <div className="grow stack">
@@ -188,13 +216,15 @@ function Held({ call }: { call: HeldCall }) {
           <Line text={call.summary ?? ""} className="mono clip" most={160} />
           <Link to={`/runs/${id}/transcript?seq=${call.call}`}>entry {call.call}</Link>
         </div>
-        {call.intent && <Line text={call.intent.text} />}
-        <div className="quiet">{WHY[call.why] ?? call.why} {(call.reasons ?? []).map((r, i) => <Line key={i} text={r + " "} />)}{call.until && <> Expires {moment(call.until)}.</>}</div>
+        <div><b>Why it is held: </b>{reasons.length > 0 ? reasons.map((r, i) => <span key={i} className="foreign heldreason"><Line text={r} most={1000} /></span>) : <span>{WHY[call.why] ?? call.why}</span>}</div>
+        {reasons.length > 0 && call.why !== "policy" && <div className="quiet">{WHY[call.why]}</div>}
+        {call.intent && <div><b>What the agent says it is for: </b><Line text={call.intent.text} most={600} /></div>}
+        {call.until && <div className="quiet">Nobody’s answer by {moment(call.until)} refuses it.</div>}
         <details open><summary>Arguments</summary><Args run={id} text={call.args} lines={10} /></details>
         <form className="row wrap" onSubmit={(e) => e.preventDefault()}>
-          <input className="field grow" value={reason} maxLength={4000} onChange={(e) => setReason(e.target.value)} placeholder="Reason (kept in the journal)" aria-label="Reason" />
-          <button type="button" className="button danger" disabled={busy} onClick={() => void act(() => answerCall(id, call.call, "deny", reason))}>Deny</button>
-          <button type="button" className="button primary" disabled={busy} onClick={() => void act(() => answerCall(id, call.call, "approve", reason))}>Approve</button>
+          <input ref={field} className="field grow" value={reason} maxLength={4000} disabled={busy} onChange={(e) => setReason(e.target.value)} placeholder={first ? "Reason, kept in the journal (a)" : "Reason, kept in the journal"} aria-label="Reason" />
+          <button type="button" className="button danger" disabled={busy} onClick={() => void answer("deny")}>{busy && asked === "deny" ? "Denying…" : "Deny"}</button>
+          <button type="button" className="button primary" disabled={busy} onClick={() => void answer("approve")}>{busy && asked === "approve" ? "Approving…" : "Approve"}</button>
         </form>
         {error && <ErrorNotice error={error} />}
       </div>

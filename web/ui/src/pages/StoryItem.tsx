@@ -55,8 +55,11 @@ function StartItem({ item, start }: { item: Item; start: Start }) {
   return (
     <div className="card">
       <div className="callhead"><span className="seq">{item.seq}</span><b>Run started</b><span className="quiet"><Line text={modelName(start.model)} /> · sandbox {start.sandbox === "off" ? <b className="bad">off</b> : `tier ${start.sandbox}`}</span></div>
-      {start.parent && <p className="says">Fork of <Link to={`/runs/${start.parent.run}/transcript?seq=${start.parent.seq}`} className="mono">{shortRun(start.parent.run)}</Link> after entry {start.parent.seq}. <Link to={`/runs/${id}/compare?with=${start.parent.run}`}>Compare the two</Link></p>}
+      {start.parent && <p className="says">Fork of <Link to={`/runs/${start.parent.run}/transcript?seq=${start.parent.seq}`} className="mono">{shortRun(start.parent.run)}</Link> after entry {start.parent.seq}{start.by && <> by <Line text={start.by.text} most={80} /></>}. <Link to={`/runs/${id}/compare?with=${start.parent.run}`}>Compare the two</Link></p>}
       <div className="says"><TextBlock run={id} text={start.goal} lines={10} mono={false} /></div>
+      {start.given_results?.map((r) => (
+        <div key={r.call} className="says"><h3>The model is told another result of <Link to={`/runs/${start.parent?.run ?? id}/transcript?seq=${r.call}`}>call {r.call}</Link></h3>{r.text && <TextBlock run={id} text={r.text} lines={6} chars={1500} />}<p className="quiet">The files are as the parent had them.</p></div>
+      ))}
       {start.given_message && <div className="says"><h3>Message that the fork adds</h3><TextBlock run={id} text={start.given_message} mono={false} /></div>}
       {start.given_turn && <p className="says quiet">The fork gives the model’s next turn; it follows below.</p>}
     </div>

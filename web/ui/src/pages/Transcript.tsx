@@ -3,7 +3,7 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import { useNavigate, useSearchParams } from "react-router";
 import type { Item, LivePiece } from "../api/words";
 import { plural } from "../lib/format";
-import { beforeTurn, indexOfSeq } from "../lib/story";
+import { afterCalls, beforeTurn, indexOfSeq } from "../lib/story";
 import { Foreign } from "../parts/Foreign";
 import { useKeys } from "../parts/keys";
 import { Empty, ErrorNotice, Skeleton } from "../parts/Notice";
@@ -47,6 +47,7 @@ export function TranscriptView() {
     j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1),
     s: () => { const item = items[at]; if (item && journal) void navigate(`/runs/${id}/state?seq=${item.last}`); },
     f: () => { if (at >= 0 && journal) void navigate(`/runs/${id}/fork?seq=${beforeTurn(items, at)}`); },
+    r: () => { const item = items[at]; if (item?.call && item.call.index >= 0 && journal) void navigate(`/runs/${id}/fork?seq=${afterCalls(items, at)}&result=${item.seq}`); },
     Home: () => jump(0), End: () => { if (story.next === undefined) list.current?.toEnd(); else jump("end"); },
   });
 
@@ -86,7 +87,7 @@ export function TranscriptView() {
         </VirtualList>
       </div>
       <aside className="pane" aria-label="Details">
-        {items[at] ? <ItemDetail key={items[at].seq} item={items[at]} forkAt={beforeTurn(items, at)} /> : (
+        {items[at] ? <ItemDetail key={items[at].seq} item={items[at]} forkAt={beforeTurn(items, at)} resultAt={afterCalls(items, at)} /> : (
           <Empty title="Choose a step"><p>Click one, or press <kbd>j</kbd> and <kbd>k</kbd>. {run.summary.entries !== undefined && `${plural(run.summary.entries, "entry is", "entries are")} in the journal.`}</p></Empty>
         )}
       </aside>

@@ -74,7 +74,8 @@ function ThemeSwitch() {
 
 const KEYS: [string, string][] = [
   ["/", "search"], ["j  k", "next, previous"], ["Enter", "open what is chosen"], ["1 … 4", "transcript, timeline, state, audit"],
-  ["s", "state after the chosen step"], ["f", "fork from the chosen step"], ["← →", "one entry back, forward (state)"],
+  ["s", "state after the chosen step"], ["f", "fork from the chosen step"], ["r", "fork with another result of the chosen call"],
+  ["p", "pause, resume"], ["x", "stop (asks first)"], ["a", "to the call that waits for you"], ["← →", "one entry back, forward (state)"],
   ["+  −  0", "zoom in, out, all (timeline)"], ["u", "up: to the list of runs"], ["?", "this"],
 ];
 
