@@ -32,10 +32,10 @@ type upped struct {
 }
 
 // up starts `tacho up` and returns when it says where it is.
-func (k *killed) up() *upped {
+func (k *killed) up(flags ...string) *upped {
 	k.t.Helper()
 	u := &upped{killed: k, done: make(chan error, 1)}
-	u.cmd = k.command("up", "--json", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--http", "127.0.0.1:0")
+	u.cmd = k.command(append([]string{"up", "--json", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--http", "127.0.0.1:0"}, flags...)...)
 	u.cmd.Stderr = &u.errs
 	out, err := u.cmd.StdoutPipe()
 	if err != nil {

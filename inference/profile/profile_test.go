@@ -2,9 +2,7 @@ package profile_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,9 +16,9 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.uber.org/goleak"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"tachograph/inference/profile"
+	"tachograph/inference/profile/profiletest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -30,128 +28,8 @@ const patience = 60 * time.Second
 
 // No test here is parallel: a process has one CPU profile.
 
-// upload is one request to a Pyroscope server.
-type upload struct {
-	name    string // of the application, with its tags
-	header  http.Header
-	samples []map[string]string // the labels of each
-}
-
-// pyroscope is a server on loopback that hands on what it receives.
-func pyroscope(t *testing.T) (address string, uploads chan upload) {
-	t.Helper()
-	uploads = make(chan upload, 1000)
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		u, err := readUpload(r)
-		if err != nil {
-			t.Errorf("%s %s: %v", r.Method, r.URL, err)
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		uploads <- u
-	}))
-	t.Cleanup(s.Close)
-	return s.URL + "/base", uploads
-}
-
-func readUpload(r *http.Request) (upload, error) {
-	if r.Method != http.MethodPost || r.URL.Path != "/base/ingest" {
-		return upload{}, errors.New("not an upload")
-	}
-	f, _, err := r.FormFile("profile")
-	if err != nil {
-		return upload{}, err
-	}
-	zipped, err := gzip.NewReader(f)
-	if err != nil {
-		return upload{}, err
-	}
-	text, err := io.ReadAll(zipped)
-	if err != nil {
-		return upload{}, err
-	}
-	samples, err := labels(text)
-	return upload{r.URL.Query().Get("name"), r.Header.Clone(), samples}, err
-}
-
-// labels are those of the samples of a pprof profile (github.com/google/pprof, profile.proto): field
-// 2 of a Profile is a Sample, 6 a text of its table; field 3 of a Sample is a Label, whose fields 1
-// and 2 are places in the table.
-func labels(profile []byte) ([]map[string]string, error) {
-	var table []string
-	var samples [][][2]uint64
-	err := fields(profile, func(n protowire.Number, _ uint64, value []byte) error {
-		switch n {
-		case 2:
-			var pairs [][2]uint64
-			err := fields(value, func(n protowire.Number, _ uint64, label []byte) error {
-				if n != 3 {
-					return nil
-				}
-				var pair [2]uint64
-				pairs = append(pairs, pair)
-				return fields(label, func(n protowire.Number, number uint64, _ []byte) error {
-					if n == 1 || n == 2 {
-						pairs[len(pairs)-1][n-1] = number
-					}
-					return nil
-				})
-			})
-			samples = append(samples, pairs)
-			return err
-		case 6:
-			table = append(table, string(value))
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	var named []map[string]string
-	for _, pairs := range samples {
-		m := map[string]string{}
-		for _, p := range pairs {
-			if max(p[0], p[1]) >= uint64(len(table)) {
-				return nil, errors.New("a label outside the table")
-			}
-			m[table[p[0]]] = table[p[1]]
-		}
-		named = append(named, m)
-	}
-	return named, nil
-}
-
-// fields calls see for the fields of a message; number is that of a varint.
-func fields(message []byte, see func(n protowire.Number, number uint64, value []byte) error) error {
-	for len(message) > 0 {
-		n, kind, used := protowire.ConsumeTag(message)
-		if used < 0 {
-			return protowire.ParseError(used)
-		}
-		message = message[used:]
-		var number uint64
-		var value []byte
-		switch kind {
-		case protowire.VarintType:
-			number, used = protowire.ConsumeVarint(message)
-		case protowire.BytesType:
-			value, used = protowire.ConsumeBytes(message)
-		default:
-			used = protowire.ConsumeFieldValue(n, kind, message)
-		}
-		if used < 0 {
-			return protowire.ParseError(used)
-		}
-		message = message[used:]
-		if err := see(n, number, value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // burn spends CPU time until an upload with a sample that has what is wanted arrives.
-func burn(t *testing.T, uploads chan upload, wanted func(sample map[string]string) bool) upload {
+func burn(t *testing.T, uploads chan profiletest.Upload, wanted func(sample map[string]string) bool) profiletest.Upload {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for sum := uint64(1); time.Now().Before(deadline); {
@@ -163,7 +41,7 @@ func burn(t *testing.T, uploads chan upload, wanted func(sample map[string]strin
 		}
 		select {
 		case u := <-uploads:
-			for _, s := range u.samples {
+			for _, s := range u.Samples {
 				if wanted(s) {
 					return u
 				}
@@ -172,7 +50,7 @@ func burn(t *testing.T, uploads chan upload, wanted func(sample map[string]strin
 		}
 	}
 	t.Fatal("no upload has the sample")
-	return upload{}
+	return profiletest.Upload{}
 }
 
 func env(pairs ...string) func(string) string {
@@ -189,7 +67,7 @@ func env(pairs ...string) func(string) string {
 // TestSamplesCarryTheSpan: what is spent under a span arrives with its id, what is spent under its
 // child too, and what is spent after it without; the span says that it has a profile.
 func TestSamplesCarryTheSpan(t *testing.T) {
-	address, uploads := pyroscope(t)
+	address, uploads := profiletest.Open(t)
 	recorded := tracetest.NewInMemoryExporter()
 	spans := trace.NewTracerProvider(trace.WithSyncer(recorded))
 	defer spans.Shutdown(context.Background())
@@ -207,12 +85,12 @@ func TestSamplesCarryTheSpan(t *testing.T) {
 		return s["span_id"] == id && s["span_name"] == "insert" && s["trace_id"] == traceID
 	}
 	u := burn(t, uploads, ofSpan)
-	if !strings.HasPrefix(u.name, "recorder{") || !strings.Contains(u.name, "version=v1") {
-		t.Errorf("application %s", u.name)
+	if !strings.HasPrefix(u.Name, "recorder{") || !strings.Contains(u.Name, "version=v1") {
+		t.Errorf("application %s", u.Name)
 	}
-	user, password, _ := (&http.Request{Header: u.header}).BasicAuth()
-	if user != "user" || password != "password" || u.header.Get("X-Scope-OrgID") != "team" {
-		t.Errorf("headers %v", u.header)
+	user, password, _ := (&http.Request{Header: u.Header}).BasicAuth()
+	if user != "user" || password != "password" || u.Header.Get("X-Scope-OrgID") != "team" {
+		t.Errorf("headers %v", u.Header)
 	}
 	_, child := tracer.Start(ctx, "encode")
 	if child.SpanContext().SpanID().String() == id {
@@ -240,7 +118,7 @@ func TestSamplesCarryTheSpan(t *testing.T) {
 // TestLastProfile: what was spent just before the end is sent too, under the credentials of the
 // environment.
 func TestLastProfile(t *testing.T) {
-	address, uploads := pyroscope(t)
+	address, uploads := profiletest.Open(t)
 	p, err := profile.Open(profile.Config{Address: address, Every: time.Hour, Env: env("PYROSCOPE_AUTH_TOKEN", "secret-token")})
 	if err != nil {
 		t.Fatal(err)
@@ -248,8 +126,8 @@ func TestLastProfile(t *testing.T) {
 	p.Close(t.Context())
 	select {
 	case u := <-uploads:
-		if got := u.header.Get("Authorization"); got != "Bearer secret-token" || !strings.HasPrefix(u.name, "tacho{") {
-			t.Errorf("upload of %s, authorized by %q", u.name, got)
+		if got := u.Header.Get("Authorization"); got != "Bearer secret-token" || !strings.HasPrefix(u.Name, "tacho{") {
+			t.Errorf("upload of %s, authorized by %q", u.Name, got)
 		}
 	default:
 		t.Error("Close returned before the last profile was sent")
