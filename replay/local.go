@@ -29,7 +29,7 @@ func (l Store) Runs(ctx context.Context) ([]Run, error) {
 			continue // it did not start
 		}
 		run := Run{ID: i.ID, Source: SourceTacho, Family: i.Family, Status: i.Status, Why: i.Why, Model: i.Model, Started: i.Started.UTC().Format(time.RFC3339Nano),
-			Last: i.Last.UTC().Format(time.RFC3339Nano), Entries: i.Entries, Tip: i.Tip, Agents: i.Agents, Held: i.Held, Usage: i.Usage, Limits: i.Limits}
+			Last: i.Last.UTC().Format(time.RFC3339Nano), Entries: i.Entries, Tip: i.Tip, Agents: i.Agents, Held: i.Held, Imported: i.Imported, Usage: i.Usage, Limits: i.Limits}
 		if i.Parent != nil {
 			run.Parent = &Origin{i.Parent.Run, i.Parent.Seq}
 		}

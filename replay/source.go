@@ -55,25 +55,27 @@ const (
 // Run is a run as a list shows it. One of source otlp has no entries, and its status is a reading of its spans: it
 // is over when its root span has arrived.
 type Run struct {
-	ID      journal.RunID  `json:"id"`
-	Source  string         `json:"source"`
-	Service string         `json:"service,omitempty"` // of source otlp
-	Spans   int64          `json:"spans,omitempty"`   // of source otlp
-	Family  journal.RunID  `json:"family"`
-	Parent  *Origin        `json:"parent,omitempty"`
-	Status  string         `json:"status"` // running, paused, ended
-	Why     string         `json:"why"`    // of a pause, or the outcome
-	Goal    string         `json:"goal"`
-	Model   string         `json:"model"`
-	Started string         `json:"started"` // RFC 3339
-	Last    string         `json:"last"`    // time of the newest entry
-	Entries int64          `json:"entries"`
-	Shipped *int64         `json:"shipped,omitempty"` // of them, in ClickHouse; nil: not known
-	Tip     journal.Hash   `json:"tip"`
-	Agents  int64          `json:"agents"`
-	Held    int64          `json:"held"` // calls that wait for a person
-	Usage   journal.Usage  `json:"usage"`
-	Limits  journal.Limits `json:"limits"`
+	ID      journal.RunID `json:"id"`
+	Source  string        `json:"source"`
+	Service string        `json:"service,omitempty"` // of source otlp
+	Spans   int64         `json:"spans,omitempty"`   // of source otlp
+	Family  journal.RunID `json:"family"`
+	Parent  *Origin       `json:"parent,omitempty"`
+	Status  string        `json:"status"` // running, paused, ended
+	Why     string        `json:"why"`    // of a pause, or the outcome
+	Goal    string        `json:"goal"`
+	Model   string        `json:"model"`
+	Started string        `json:"started"` // RFC 3339
+	Last    string        `json:"last"`    // time of the newest entry
+	Entries int64         `json:"entries"`
+	Shipped *int64        `json:"shipped,omitempty"` // of them, in ClickHouse; nil: not known
+	Tip     journal.Hash  `json:"tip"`
+	Agents  int64         `json:"agents"`
+	Held    int64         `json:"held"` // calls that wait for a person
+	// Imported: it was recorded elsewhere, and this is a copy of as much as there was then. Nobody adds to it.
+	Imported bool           `json:"imported,omitempty"`
+	Usage    journal.Usage  `json:"usage"`
+	Limits   journal.Limits `json:"limits"`
 }
 
 // Origin is where a fork began.

@@ -18,13 +18,14 @@ type Follower interface {
 	Follow(ctx context.Context, run journal.RunID, from int64) iter.Seq2[[]byte, error]
 }
 
-// Union reads each run where it is: in near if that has it, else in far. A run that is in both is
-// read from near, where it can only be further.
+// Union reads each run where most of it is. A run that near records is read from near, where it can only be
+// further. A copy in near of a run that is recorded elsewhere (Run.Imported) may be shorter than what has reached
+// far since: then its journal is read from far, all of it from one place, and of what it names near what near has.
 type Union struct {
 	near, far Follower
 
 	mu    sync.Mutex
-	where map[journal.RunID]Follower // runs that were found; they stay where they are
+	where map[journal.RunID]Follower // runs that were found for good; they stay where they are
 }
 
 // NewUnion reads from both, from near first.
@@ -42,13 +43,18 @@ func (u *Union) Runs(ctx context.Context) ([]Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	known := map[journal.RunID]bool{}
-	for _, r := range runs {
-		known[r.ID] = true
+	known := map[journal.RunID]int{}
+	for i, r := range runs {
+		known[r.ID] = i
 	}
 	for _, r := range far {
-		if !known[r.ID] {
+		i, here := known[r.ID]
+		switch {
+		case !here:
 			runs = append(runs, r)
+		case runs[i].Imported && r.Entries > runs[i].Entries:
+			r.Imported = true
+			runs[i] = r
 		}
 	}
 	slices.SortStableFunc(runs, func(a, b Run) int { return cmp.Compare(b.Started, a.Started) })
@@ -64,7 +70,7 @@ func (u *Union) of(ctx context.Context, run journal.RunID) Follower {
 		return found
 	}
 	if _, err := u.near.Heads(ctx, run); !errors.Is(err, ErrNotFound) {
-		return u.at(run, u.near)
+		return u.nearOrFurther(ctx, run)
 	}
 	if _, err := u.far.Heads(ctx, run); errors.Is(err, ErrNotFound) {
 		return u.near
@@ -72,11 +78,53 @@ func (u *Union) of(ctx context.Context, run journal.RunID) Follower {
 	return u.at(run, u.far)
 }
 
+// nearOrFurther is the source of a run that near has. That a copy is as long as what far has is true for
+// now only; and if far does not answer, the copy is what there is.
+func (u *Union) nearOrFurther(ctx context.Context, run journal.RunID) Follower {
+	runs, err := u.near.Runs(ctx)
+	if err != nil {
+		return u.near
+	}
+	i := slices.IndexFunc(runs, func(r Run) bool { return r.ID == run })
+	if i < 0 || !runs[i].Imported || runs[i].Status == journal.StatusEnded {
+		return u.at(run, u.near)
+	}
+	for _, err := range u.far.Entries(ctx, run, runs[i].Entries) {
+		if err == nil {
+			return u.at(run, further{u.far, u.near})
+		}
+		break
+	}
+	return u.near
+}
+
 func (u *Union) at(run journal.RunID, f Follower) Follower {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.where[run] = f
 	return f
+}
+
+// further is the source of a run of which near has a shorter copy. What hashes name is the same wherever it lies.
+type further struct {
+	Follower // far
+	near     Follower
+}
+
+func (f further) Content(ctx context.Context, run journal.RunID, ref journal.Ref) ([]byte, error) {
+	bytes, err := f.near.Content(ctx, run, ref)
+	if errors.Is(err, ErrNotFound) {
+		return f.Follower.Content(ctx, run, ref)
+	}
+	return bytes, err
+}
+
+func (f further) Object(ctx context.Context, run journal.RunID, name journal.Object) ([]byte, error) {
+	bytes, err := f.near.Object(ctx, run, name)
+	if errors.Is(err, ErrNotFound) {
+		return f.Follower.Object(ctx, run, name)
+	}
+	return bytes, err
 }
 
 // Entries yields the stored lines of a run.
