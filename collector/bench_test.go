@@ -66,7 +66,7 @@ func BenchmarkIngest(b *testing.B) {
 	b.Run("examine", func(b *testing.B) {
 		before := cpu(b)
 		for i := 0; b.Loop(); i++ {
-			if _, err := dialect.Examine(otlp.Traces, "default", bodies[i%len(bodies)], otlp.Limits{}); err != nil {
+			if _, err := dialect.Examine(otlp.Traces, "default", bodies[i%len(bodies)], nil, otlp.Limits{}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -141,7 +141,7 @@ func Open(ctx context.Context, config Config) (*Collector, error) {
 // recall adds the keys of a segment to those that are known.
 func (c *Collector) recall(ctx context.Context, seg *spool.Segment) error {
 	_, err := seg.Read(func(r *spool.Record) error {
-		e, err := dialect.Examine(otlp.Signal(r.Signal), r.Project, r.Body, unbounded)
+		e, err := dialect.Examine(otlp.Signal(r.Signal), r.Project, r.Body, nil, unbounded)
 		if err != nil {
 			return fmt.Errorf("recall segment %s: %w", seg.ID, err)
 		}

@@ -77,9 +77,9 @@ type result struct {
 }
 
 // accept takes a request: when it returns without error all that it does not name as rejected is
-// durable. If ctx ends before, the request may be stored nevertheless, once.
-func (c *Collector) accept(ctx context.Context, signal otlp.Signal, body []byte) (result, error) {
-	e, err := dialect.Examine(signal, c.config.Project, body, c.config.Limits)
+// durable. refused are records that cannot be stored whatever else is in them. If ctx ends before, the request may be stored nevertheless, once.
+func (c *Collector) accept(ctx context.Context, signal otlp.Signal, body []byte, refused otlp.Refused) (result, error) {
+	e, err := dialect.Examine(signal, c.config.Project, body, refused, c.config.Limits)
 	if err != nil {
 		return result{}, err
 	}

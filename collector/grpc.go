@@ -75,7 +75,7 @@ func (c *Collector) export(ctx context.Context, signal otlp.Signal, decode func(
 	if c.inFlight.Add(held) > c.config.InFlight {
 		return nil, grpcError(fmt.Errorf("%w: %d MiB of requests are in memory", ErrBusy, c.config.InFlight>>20))
 	}
-	res, err := c.accept(ctx, signal, body)
+	res, err := c.accept(ctx, signal, body, nil)
 	if err != nil {
 		return nil, grpcError(err)
 	}

@@ -103,16 +103,17 @@ func (c *Collector) receive(r *http.Request, signal otlp.Signal, asJSON bool) (r
 		}
 		return result{}, err
 	}
+	var refused otlp.Refused
 	if asJSON {
 		// pdata's tree and the protobuf made of it, for as long as they live.
 		if err := take(2 * len(body)); err != nil {
 			return result{}, err
 		}
-		if body, err = otlp.FromJSON(signal, body, c.config.Limits); err != nil {
+		if body, refused, err = otlp.FromJSON(signal, body, c.config.Limits); err != nil {
 			return result{}, err
 		}
 	}
-	return c.accept(r.Context(), signal, body)
+	return c.accept(r.Context(), signal, body, refused)
 }
 
 func (c *Collector) refuseHTTP(w http.ResponseWriter, err error, asJSON bool) {

@@ -89,7 +89,8 @@ func TestHTTPAnswers(t *testing.T) {
 		{"brotli", "POST", "/v1/traces", protobuf, "br", good, 415, codes.InvalidArgument, "gzip, zstd"},
 		{"not protobuf", "POST", "/v1/traces", protobuf, "", []byte("hello"), 400, codes.InvalidArgument, "malformed"},
 		{"not JSON", "POST", "/v1/traces", asJSON, "", []byte(`{"resourceSpans":[{]}`), 400, codes.InvalidArgument, "malformed"},
-		{"a bad id in JSON", "POST", "/v1/traces", asJSON, "", []byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xyz"}]}]}]}`), 400, codes.InvalidArgument, "malformed"},
+		{"a bad id in JSON", "POST", "/v1/traces", asJSON, "", []byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xyz"}]}]}]}`), 200, 0, `"rejectedSpans":"1"`},
+		{"a bad number in JSON", "POST", "/v1/traces", asJSON, "", []byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xyz","startTimeUnixNano":"x"}]}]}]}`), 400, codes.InvalidArgument, "malformed"},
 		{"not gzip", "POST", "/v1/traces", protobuf, "gzip", good, 400, codes.InvalidArgument, "gzip"},
 		{"too large", "POST", "/v1/traces", protobuf, "", zeros[:1<<20+1], 413, codes.ResourceExhausted, "at most"},
 		{"gzip bomb", "POST", "/v1/traces", protobuf, "gzip", gzipped(t, zeros), 413, codes.ResourceExhausted, "when decoded"},
@@ -167,6 +168,66 @@ func TestPartialSuccessNamesTheSpan(t *testing.T) {
 	l.flush(t)
 	if n := m.count("spans"); n != 2 {
 		t.Errorf("%d spans stored, want the 2 good ones, once", n)
+	}
+}
+
+// TestBadIDsInJSON: an id that is not hexadecimal costs its span or log record, and no other.
+func TestBadIDsInJSON(t *testing.T) {
+	t.Parallel()
+	const trace, good, other = `"traceId":"5b8efff798038103d269b633813fc60c"`, `"spanId":"eee19b7ec3c1b174"`, `"spanId":"eee19b7ec3c1b175"`
+	spans := func(all ...string) string {
+		return `{"resourceSpans":[{"resource":{"attributes":[{"key":"traceId","value":{"stringValue":"no id"}}]},"scopeSpans":[{"spans":[` + strings.Join(all, ",") + `]}]}]}`
+	}
+	logs := func(all ...string) string {
+		return `{"resourceLogs":[{"scopeLogs":[{"logRecords":[` + strings.Join(all, ",") + `]}]}]}`
+	}
+	for _, c := range []struct {
+		name, path, body string
+		rejected         string // count; "" if the request is refused whole
+		says             string
+		stored           int
+	}{
+		{"span id", "/v1/traces", spans(`{`+trace+`,"spanId":"zzzzzzzzzzzzzzzz","name":"bad"}`, `{`+trace+`,`+good+`}`), "1", `span 0 ("bad"): spanId "zzzzzzzzzzzzzzzz" is not 16 hexadecimal digits`, 1},
+		{"trace id", "/v1/traces", spans(`{`+trace+`,`+good+`}`, `{"traceId" : "no" , `+other+`}`), "1", `span 1 (""): traceId "no" is not 32`, 1},
+		{"parent", "/v1/traces", spans(`{"parentSpanId":"no",`+trace+`,`+good+`}`, `{`+trace+`,`+other+`}`), "1", `parentSpanId "no"`, 1},
+		{"odd number of digits", "/v1/traces", spans(`{`+trace+`,"spanId":"abc"}`, `{`+trace+`,`+other+`}`), "1", `spanId "abc"`, 1},
+		{"too long", "/v1/traces", spans(`{`+trace+`,"spanId":"eee19b7ec3c1b174ee"}`, `{`+trace+`,`+other+`}`), "1", "16 hexadecimal digits", 1},
+		{"of a link", "/v1/traces", spans(`{`+trace+`,`+good+`,"links":[{`+trace+`,"spanId":"no"}]}`, `{`+trace+`,`+other+`}`), "1", `spanId "no"`, 1},
+		{"escaped", "/v1/traces", spans(`{`+trace+`,"spanId":"\u0065\"\\"}`, `{`+trace+`,`+other+`}`), "1", "span 0", 1},
+		{"two in one, and another", "/v1/traces", spans(`{"traceId":"no","spanId":"no"}`, `{`+trace+`,`+good+`}`, `{`+trace+`,"spanId":"-"}`), "2", `span 0 (""): traceId`, 1},
+		{"all", "/v1/traces", spans(`{"traceId":"no"}`), "1", "traceId", 0},
+		{"in two resources", "/v1/traces", `{"resourceSpans":[{"scopeSpans":[{"spans":[{` + trace + `,` + good + `}]}]},{"scope_spans":[{"spans":[]},{"spans":[{` + trace + `,"span_id":"no"}]}]}]}`, "1", "span 1", 1},
+		{"an attribute of that name", "/v1/traces", spans(`{` + trace + `,` + good + `,"attributes":[{"key":"spanId","value":{"stringValue":"no"}}]}`), "0", "{}", 1},
+		{"and a bad number", "/v1/traces", spans(`{` + trace + `,"spanId":"no","kind":"x"}`), "", "malformed", 0},
+		{"and no JSON", "/v1/traces", `{"resourceSpans":[{"scopeSpans":[{"spans":[{"spanId":"no"]}]}]}`, "", "malformed", 0},
+		{"of a log record", "/v1/logs", logs(`{`+trace+`,"spanId":"no"}`, `{"body":{"stringValue":"fine"}}`), "1", `log record 0: spanId "no"`, 1},
+		{"of an exemplar", "/v1/metrics", `{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","gauge":{"dataPoints":[{"asInt":"1","exemplars":[{"spanId":"no"}]}]}}]}]}]}`, "", "malformed", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			m := &memory{}
+			l := collect(t, collector.Config{Store: m})
+			a := l.post(t, c.path, []byte(c.body), "Content-Type", asJSON)
+			var got struct {
+				PartialSuccess map[string]string
+				Message        string
+			}
+			if err := json.Unmarshal(a.body, &got); err != nil {
+				t.Fatalf("%v: %d %s", err, a.code, a.body)
+			}
+			count := got.PartialSuccess["rejectedSpans"] + got.PartialSuccess["rejectedLogRecords"]
+			says := got.PartialSuccess["errorMessage"] + got.Message
+			if c.rejected == "0" {
+				count, says = "0", string(a.body)
+			}
+			if (a.code == 200) != (c.rejected != "") || count != c.rejected || !strings.Contains(says, c.says) {
+				t.Errorf("%d %s; want %q rejected and %q", a.code, a.body, c.rejected, c.says)
+			}
+			l.flush(t)
+			if n := m.count("spans") + m.count("logs") + m.count("metrics"); n != c.stored {
+				t.Errorf("%d rows stored, want %d", n, c.stored)
+			}
+		})
 	}
 }
 

@@ -74,7 +74,7 @@ func (k *kept) Checkpoint(r *tables.Checkpoint) { k.checkpoints = append(k.check
 // take examines a request and makes the rows of what is accepted.
 func take(t *testing.T, signal otlp.Signal, body []byte) (Examined, *kept) {
 	t.Helper()
-	e, err := Examine(signal, "p", body, otlp.Limits{})
+	e, err := Examine(signal, "p", body, nil, otlp.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -358,7 +358,7 @@ func FuzzRows(f *testing.F) {
 	f.Add(uint8(otlp.Logs), []byte("\n\x02\x12\x00"))
 	f.Add(uint8(otlp.Metrics), []byte("\n\x02\x12\x00"))
 	f.Fuzz(func(t *testing.T, signal uint8, body []byte) {
-		e, err := Examine(otlp.Signal(signal), "p", body, otlp.Limits{Records: 1000, Values: 10_000})
+		e, err := Examine(otlp.Signal(signal), "p", body, nil, otlp.Limits{Records: 1000, Values: 10_000})
 		if err != nil {
 			return
 		}

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -34,13 +35,14 @@ type Examined struct {
 // Whole says whether one key stands for all Numbers.
 func (e *Examined) Whole() bool { return len(e.Keys) == 1 && len(e.Numbers) != 1 }
 
-// Examine reads a request through. An error (otlp.ErrMalformed, otlp.ErrTooLarge) refuses all of it.
-func Examine(signal otlp.Signal, project string, body []byte, limits otlp.Limits) (Examined, error) {
+// Examine reads a request through. An error (otlp.ErrMalformed, otlp.ErrTooLarge) refuses all of it. Refused are the
+// records that were found bad before.
+func Examine(signal otlp.Signal, project string, body []byte, refused otlp.Refused, limits otlp.Limits) (Examined, error) {
 	switch signal {
 	case otlp.Traces:
-		return examineTraces(project, body, limits)
+		return examineTraces(project, body, refused, limits)
 	case otlp.Logs:
-		return examineLogs(project, body, limits)
+		return examineLogs(project, body, refused, limits)
 	case otlp.Metrics:
 		return examineMetrics(project, body, limits)
 	}
@@ -54,7 +56,7 @@ func (e *Examined) reject(number uint32, format string, args ...any) {
 	e.Rejected = append(e.Rejected, number)
 }
 
-func examineTraces(project string, body []byte, limits otlp.Limits) (Examined, error) {
+func examineTraces(project string, body []byte, refused otlp.Refused, limits otlp.Limits) (Examined, error) {
 	var e Examined
 	key := append([]byte("span\n"), project...)
 	key = append(key, '\n')
@@ -62,8 +64,8 @@ func examineTraces(project string, body []byte, limits otlp.Limits) (Examined, e
 	err := otlp.ReadTraces(body, limits, func(_ *otlp.Resource, _ *otlp.Scope, s *otlp.Span) error {
 		number := uint32(e.Records)
 		e.Records++
-		if s.BadID != "" {
-			e.reject(number, "span %d (%.80q): %s", number, s.Name, s.BadID)
+		if why := cmp.Or(refused[number], s.BadID); why != "" {
+			e.reject(number, "span %d (%.80q): %s", number, s.Name, why)
 			return nil
 		}
 		key = append(append(key[:prefix], s.Trace...), s.ID...)
@@ -74,11 +76,15 @@ func examineTraces(project string, body []byte, limits otlp.Limits) (Examined, e
 	return e, err
 }
 
-func examineLogs(project string, body []byte, limits otlp.Limits) (Examined, error) {
+func examineLogs(project string, body []byte, refused otlp.Refused, limits otlp.Limits) (Examined, error) {
 	var e Examined
 	err := otlp.ReadLogs(body, limits, func(_ *otlp.Resource, _ *otlp.Scope, l *otlp.Log) error {
 		number := uint32(e.Records)
 		e.Records++
+		if why := refused[number]; why != "" {
+			e.reject(number, "log record %d: %s", number, why)
+			return nil
+		}
 		if record.Is(l.Event) {
 			if _, err := readOurs(l, true); err != nil {
 				e.reject(number, "record %d (%s): %v", number, l.Event, err)

@@ -45,7 +45,7 @@ func normal(signal Signal, body []byte, asJSON bool) ([]byte, bool) {
 	if !asJSON {
 		return body, true
 	}
-	body, err := FromJSON(signal, body, small)
+	body, _, err := FromJSON(signal, body, small)
 	return body, err == nil
 }
 

@@ -30,11 +30,28 @@ func (s Signal) String() string {
 }
 
 // FromJSON reads an export request in OTLP's JSON form (hex ids, numbers also as strings, unknown
-// fields passed over) and returns it as protobuf. A scan before bounds what pdata builds.
-func FromJSON(signal Signal, body []byte, limits Limits) ([]byte, error) {
+// fields passed over) and returns it as protobuf. A scan before bounds what pdata builds. Spans and log records with an
+// id that is none are in the result, without that id, and named in refused: they must not be stored.
+func FromJSON(signal Signal, body []byte, limits Limits) (proto []byte, refused Refused, err error) {
 	if err := scanJSON(body, limits.WithDefaults()); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	proto, err = transcode(signal, body)
+	if err == nil {
+		return proto, nil, nil
+	}
+	body, refused = withoutBadIDs(signal, body)
+	if len(refused) > 0 {
+		proto, err = transcode(signal, body)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	return proto, refused, nil
+}
+
+// transcode is pdata's reading of JSON, written as protobuf.
+func transcode(signal Signal, body []byte) ([]byte, error) {
 	var message interface {
 		UnmarshalJSON([]byte) error
 		MarshalProto() ([]byte, error)
@@ -47,10 +64,10 @@ func FromJSON(signal Signal, body []byte, limits Limits) ([]byte, error) {
 	case Metrics:
 		message = pmetricotlp.NewExportRequest()
 	default:
-		return nil, fmt.Errorf("read JSON: no such signal: %d", signal)
+		return nil, fmt.Errorf("no such signal: %d", signal)
 	}
 	if err := message.UnmarshalJSON(body); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		return nil, err
 	}
 	return message.MarshalProto()
 }

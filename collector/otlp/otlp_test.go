@@ -26,7 +26,7 @@ func TestCapturesReadAsPdataReads(t *testing.T) {
 		comparePdataTraces(t, name, body)
 	}
 	for name, body := range captures(t, "traces.json") {
-		converted, err := FromJSON(Traces, body, Limits{})
+		converted, _, err := FromJSON(Traces, body, Limits{})
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -173,7 +173,7 @@ func TestLimits(t *testing.T) {
 	}
 	for name, limits := range map[string]Limits{"records": {Records: 1}, "values": {Values: 20}, "depth": {Depth: 2}, "objects": {Objects: 10}} {
 		_, inProto := sayTraces(body, limits)
-		_, inJSON := FromJSON(Traces, text, limits)
+		_, _, inJSON := FromJSON(Traces, text, limits)
 		if got := name == "objects"; got != errors.Is(inJSON, ErrTooLarge) || got == errors.Is(inProto, ErrTooLarge) {
 			t.Errorf("limit of %s: protobuf %v, JSON %v", name, inProto, inJSON)
 		}
@@ -182,7 +182,7 @@ func TestLimits(t *testing.T) {
 		t.Errorf("within the default limits: %v", err)
 	}
 	deep := strings.Repeat(`{"a":`, 200) + "1" + strings.Repeat("}", 200)
-	if _, err := FromJSON(Logs, []byte(deep), Limits{}); !errors.Is(err, ErrTooLarge) {
+	if _, _, err := FromJSON(Logs, []byte(deep), Limits{}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("JSON nested 200 deep: %v", err)
 	}
 }
@@ -232,7 +232,7 @@ func TestBadBytesAreMalformed(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "[]", "{", `{"resourceSpans":[{]}`, `{"resourceSpans":"x"}`, `{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"zz"}]}]}]}`} {
-		if _, err := FromJSON(Traces, []byte(text), Limits{}); !errors.Is(err, ErrMalformed) {
+		if _, _, err := FromJSON(Traces, []byte(text), Limits{}); !errors.Is(err, ErrMalformed) {
 			t.Errorf("JSON %q: %v, want ErrMalformed", text, err)
 		}
 	}
