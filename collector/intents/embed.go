@@ -2,6 +2,7 @@ package intents
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -17,7 +18,7 @@ func (w *Worker) segment(ctx context.Context, s store.IntentSegment) error {
 	var trace [16]byte
 	var span uint64
 	for {
-		page, err := w.config.Store.IntentSpans(ctx, s, w.embedding(), trace, span, w.config.Batch)
+		page, err := w.config.Store.IntentSpans(ctx, s, w.embedding(), trace, span, w.config.Page)
 		if err != nil || len(page) == 0 {
 			return err
 		}
@@ -26,27 +27,43 @@ func (w *Worker) segment(ctx context.Context, s store.IntentSegment) error {
 		}
 		last := page[len(page)-1]
 		trace, span = last.TraceID, last.SpanID
-		if len(page) < w.config.Batch {
+		if len(page) < w.config.Page {
 			return nil
 		}
 	}
 }
 
-// page embeds some intents and writes their rows.
+// page embeds some intents and writes their rows. Where the embedder fails, those that have their vectors are written all the
+// same: they may have cost money, and one that is away now and then would never get through a page.
 func (w *Worker) page(ctx context.Context, page []tables.Intent) error {
-	texts, at := unique(page)
+	batch := store.NewBatch(uuid.New(), w.config.Now())
+	batch.Fresh = true
+	var failed error
+	for some := range slices.Chunk(page, w.config.Batch) {
+		if failed = w.fill(ctx, batch, some); failed != nil {
+			break
+		}
+	}
+	if batch.Rows() == 0 {
+		return failed
+	}
+	w.unsent, w.check = batch, traces(page[:batch.Rows()])
+	return errors.Join(failed, w.send(ctx))
+}
+
+// fill embeds the texts of some intents, all in one question, and adds their rows.
+func (w *Worker) fill(ctx context.Context, batch *store.Batch, some []tables.Intent) error {
+	texts, at := unique(some)
 	vectors, refused, err := w.embed(ctx, texts)
 	if err != nil {
 		return err
 	}
-	if err := w.learnGoals(ctx, page); err != nil {
+	if err := w.learnGoals(ctx, some); err != nil {
 		return err
 	}
-	batch := store.NewBatch(uuid.New(), w.config.Now())
-	batch.Fresh = true
 	var sum Stats
-	for i := range page {
-		row := &page[i]
+	for i := range some {
+		row := &some[i]
 		row.Embedder, row.Vector = w.config.Embedder.Name(), vectors[at[i]]
 		goal := w.goals[row.TraceID]
 		row.Distance = distance(row.Vector, goal)
@@ -60,13 +77,12 @@ func (w *Worker) page(ctx context.Context, page []tables.Intent) error {
 		}
 		batch.Intent(row)
 	}
-	w.unsent, w.check = batch, traces(page)
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.stats.Wordless += sum.Wordless
 	w.stats.Refused += sum.Refused
 	w.stats.NoGoal += sum.NoGoal
-	w.mu.Unlock()
-	return w.send(ctx)
+	return nil
 }
 
 // send inserts the rows in hand. They are kept until that succeeds, since vectors may have cost money. Then it sees

@@ -286,7 +286,7 @@ func TestManyPages(t *testing.T) {
 	insert(t, s, time.Now(), all[:60]...)
 	insert(t, s, time.Now().Add(-100*24*time.Hour), all[60:]...)
 	e := newWords("a")
-	w := start(t, intents.Config{Store: s, Embedder: e, Batch: 7})
+	w := start(t, intents.Config{Store: s, Embedder: e, Batch: 3, Page: 7})
 	drain(t, w)
 	if got := number(t, conn, "count()"); got != n {
 		t.Errorf("%d rows of %d", got, n)
@@ -362,6 +362,41 @@ func TestAway(t *testing.T) {
 	}
 }
 
+// tiring answers so many questions, and then is away.
+type tiring struct {
+	*words
+	left int
+}
+
+func (e *tiring) Embed(ctx context.Context, texts []string) ([][]float32, error) {
+	if e.left == 0 {
+		return nil, errors.New("come again tomorrow")
+	}
+	e.left--
+	return e.words.Embed(ctx, texts)
+}
+
+// TestAwayInAPage has an embedder that answers one question and is away before the page is done: what it did is
+// written, and not asked for again.
+func TestAwayInAPage(t *testing.T) {
+	t.Parallel()
+	s, conn := project(t)
+	insert(t, s, time.Now(), span(1, 1, "a one", ""), span(1, 2, "a two", ""), span(1, 3, "a three", ""))
+	e := &tiring{newWords("a"), 1}
+	w := start(t, intents.Config{Store: s, Embedder: e, Batch: 2, Page: 10, Every: never, MaxWait: never})
+	if failing := drainError(t, w); !strings.Contains(failing, "come again") {
+		t.Error(failing)
+	}
+	if diff := cmp.Diff([]string{"1.1 words-1 a one 1 -1", "1.2 words-1 a two 1 -1"}, rows(t, conn)); diff != "" {
+		t.Error(diff)
+	}
+	again := newWords("a")
+	drain(t, start(t, intents.Config{Store: s, Embedder: again}))
+	if len(rows(t, conn)) != 3 || again.times("a one") != 0 || again.times("a three") != 1 {
+		t.Errorf("%v; embedded again %d times", rows(t, conn), again.times("a one"))
+	}
+}
+
 // TestUnclearAnswers has inserts that succeed and say that they failed, and workers that end in between: each intent
 // has its row, and readers see it once.
 func TestUnclearAnswers(t *testing.T) {
@@ -375,7 +410,7 @@ func TestUnclearAnswers(t *testing.T) {
 	insert(t, s, time.Now(), all...)
 	for life := range 3 {
 		unclear := &watched{Store: s, unclear: true, failAfter: life + 1}
-		w, err := intents.Open(t.Context(), intents.Config{Store: unclear, Embedder: e, Batch: 6, Every: never})
+		w, err := intents.Open(t.Context(), intents.Config{Store: unclear, Embedder: e, Batch: 3, Page: 6, Every: never})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -384,7 +419,7 @@ func TestUnclearAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	drain(t, start(t, intents.Config{Store: s, Embedder: e, Batch: 6}))
+	drain(t, start(t, intents.Config{Store: s, Embedder: e, Batch: 3, Page: 6}))
 	if n := number(t, conn, "count()"); n != 60 {
 		t.Errorf("%d rows", n)
 	}

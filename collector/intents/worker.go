@@ -41,7 +41,8 @@ type Config struct {
 	Every   time.Duration // a pass without a hint; 2 s
 	Sweep   time.Duration // a look at everything; 10 min
 	Overlap time.Duration // how much later than others a segment may be stored and be seen by a pass; 15 min
-	Batch   int           // texts embedded and rows inserted at once; 512
+	Batch   int           // rows whose texts are embedded at once; 512
+	Page    int           // rows read and inserted at once, since each question reads what tells segments apart of the whole table; 8 Batch
 	MaxWait time.Duration // between attempts while the embedder or the store is away; 1 min
 
 	Log *slog.Logger
@@ -59,6 +60,7 @@ func (c Config) withDefaults() (Config, error) {
 	def(&c.Sweep, 10*time.Minute)
 	def(&c.Overlap, 15*time.Minute)
 	def(&c.Batch, 512)
+	def(&c.Page, 8*c.Batch)
 	def(&c.MaxWait, time.Minute)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -260,7 +260,7 @@ func await(b *testing.B, conn driver.Conn, query string, n int, p *process) {
 	b.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.After(2 * patience); ; {
+	for end := time.After(4 * patience); ; {
 		var got uint64
 		if err := conn.QueryRow(context.Background(), query).Scan(&got); err != nil {
 			b.Fatal(query, err)

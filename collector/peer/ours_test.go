@@ -6,13 +6,14 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 
 	"tachograph/collector"
 	"tachograph/collector/store"
 )
 
 // asOurs in the environment makes this test binary our collector and nothing else of tacho: no vectors, no agents, no pages.
-// It names the ClickHouse; the spool lies in the working directory.
+// It names the ClickHouse; the spool lies in the working directory. TACHO_BENCH_PROFILE names a file for its CPU profile.
 const asOurs = "TACHO_TEST_AS_OURS"
 
 // runOurs receives at PEER_GRPC until it is interrupted.
@@ -26,6 +27,17 @@ func runOurs() {
 }
 
 func ours(ctx context.Context, dsn, address string) error {
+	if file := os.Getenv("TACHO_BENCH_PROFILE"); file != "" {
+		f, err := os.Create(file)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	s, err := store.Open(ctx, dsn, store.Options{})
 	if err != nil {
 		return err
