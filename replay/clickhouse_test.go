@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -383,7 +385,8 @@ func TestClickHouseOneByte(t *testing.T) {
 }
 
 // BenchmarkClickHouseAt rebuilds a state at a random entry of a long run from ClickHouse, as a process
-// does that has not seen the run before, near its start and near its end.
+// that did not see the run before, and interleaved with it from the local store. It reports what both took, and the CPU that
+// the engine and this process used for the former: on a busy machine that is what can be compared.
 func BenchmarkClickHouseAt(b *testing.B) {
 	db := database(b)
 	local, err := state.Open(b.TempDir(), state.Options{})
@@ -393,17 +396,55 @@ func BenchmarkClickHouseAt(b *testing.B) {
 	b.Cleanup(func() { local.Close() })
 	run, entries := longRun(b, local, 8000)
 	shipAll(b, local, db, run)
+	conn := connect(b)
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, part := range []struct {
 		name     string
 		from, to int64
 	}{{"first tenth", 1, entries / 10}, {"anywhere", 1, entries}, {"last tenth", entries - entries/10, entries}} {
 		b.Run(strings.ReplaceAll(part.name, " ", "-"), func(b *testing.B) {
+			var here, there, own time.Duration
+			engine := engineCPU(b, conn)
 			for b.Loop() {
-				if _, err := replay.At(b.Context(), replay.ClickHouse(db), run, part.from+rng.Int64N(part.to-part.from)); err != nil {
-					b.Fatal(err)
-				}
+				seq := part.from + rng.Int64N(part.to-part.from)
+				here += timed(b, replay.Local(local), run, seq)
+				used := ownCPU(b)
+				there += timed(b, replay.ClickHouse(db), run, seq)
+				own += ownCPU(b) - used
+			}
+			engine = engineCPU(b, conn) - engine
+			for name, d := range map[string]time.Duration{"local-ms/op": here, "clickhouse-ms/op": there, "own-cpu-ms/op": own, "engine-cpu-ms/op": engine} {
+				b.ReportMetric(float64(d.Microseconds())/1e3/float64(b.N), name)
 			}
 		})
 	}
+}
+
+func timed(b *testing.B, src replay.Source, run journal.RunID, seq int64) time.Duration {
+	b.Helper()
+	start := time.Now()
+	if _, err := replay.At(b.Context(), src, run, seq); err != nil {
+		b.Fatal(err)
+	}
+	return time.Since(start)
+}
+
+// engineCPU is what queries have used of the engine so far.
+func engineCPU(b *testing.B, conn driver.Conn) time.Duration {
+	b.Helper()
+	var us uint64
+	if err := conn.QueryRow(b.Context(), "SELECT sum(value) FROM system.events WHERE event = 'OSCPUVirtualTimeMicroseconds'").Scan(&us); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(us) * time.Microsecond
+}
+
+// ownCPU is what this process has used so far.
+func ownCPU(b *testing.B) time.Duration {
+	b.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

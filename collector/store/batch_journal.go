@@ -78,7 +78,7 @@ func (b *Batch) Content(r *tables.Content) {
 	c.project.Append(r.Project)
 	c.family.Append(r.Family)
 	c.run.Append(r.Run)
-	c.seq.Append(r.Seq)
+	c.seq.Append(min(r.Seq, lastSeq(r.Space)))
 	c.space.Append(r.Space)
 	c.name.Append(r.Name)
 	c.part.Append(r.Part)

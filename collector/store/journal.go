@@ -85,18 +85,47 @@ func (s *Store) EntriesTo(ctx context.Context, run journal.RunID, from, to int64
 // lines are the entries from … to.
 func (s *Store) lines(ctx context.Context, run journal.RunID, from, to int64) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		none, err := s.streamLines(ctx, run, from, to, yield)
-		if err == nil && none { // is it that there is no such run?
-			var newest int64
-			err = s.conn.QueryRow(s.of(ctx, run), question("newest")).Scan(&newest)
-			if errors.Is(err, sql.ErrNoRows) {
-				err = ErrNotFound
-			}
+		newest, err := s.newestTo(ctx, run, to)
+		if err == nil && newest >= from {
+			err = s.streamLines(ctx, run, from, min(to, newest), yield)
 		}
 		if err != nil {
 			yield(nil, fmt.Errorf("read entries of run %s: %w", run, err))
 		}
 	}
+}
+
+// newestTo is the seq of the newest entry of a run that counts, or to, if it is known that so many count: the one of the
+// highest epoch. It is remembered: a worker that takes a run over goes on from the last entry that is here. Where one that had lost
+// its lease wrote in that very moment, entries that do not count may be read once more; their hashes do not link to those
+// that do, so whoever folds them is refused.
+func (s *Store) newestTo(ctx context.Context, run journal.RunID, to int64) (int64, error) {
+	s.rootsMu.Lock()
+	known, ok := s.newest[run]
+	s.rootsMu.Unlock()
+	if ok && to <= known {
+		return to, nil
+	}
+	var seq, epoch int64
+	err := s.conn.QueryRow(s.of(ctx, run), question("newest")).Scan(&seq, &epoch)
+	if err == nil {
+		err = s.conn.QueryRow(s.of(ctx, run, "epoch", fmt.Sprint(epoch)), question("newest_above")).Scan(&seq)
+		if errors.Is(err, sql.ErrNoRows) {
+			err = nil
+		}
+	} else if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return 0, err
+	}
+	s.rootsMu.Lock()
+	defer s.rootsMu.Unlock()
+	if len(s.newest) >= maxSummaries {
+		clear(s.newest)
+	}
+	s.newest[run] = seq
+	return seq, nil
 }
 
 // rivals are the entries that stand at one seq, of which one counts.
@@ -108,12 +137,12 @@ type rivals struct {
 
 // streamLines reads the entries in order. That a worker went on after it had lost its lease shows where two entries
 // stand at one seq, and only then it is looked up which of them count: from there on.
-func (s *Store) streamLines(ctx context.Context, run journal.RunID, from, to int64, yield func([]byte, error) bool) (none bool, err error) {
+func (s *Store) streamLines(ctx context.Context, run journal.RunID, from, to int64, yield func([]byte, error) bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	rows, err := s.conn.Query(s.of(ctx, run, "from", fmt.Sprint(from), "to", fmt.Sprint(to)), question("entries"))
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer rows.Close()
 	next := max(from, 0)
@@ -143,21 +172,21 @@ func (s *Store) streamLines(ctx context.Context, run journal.RunID, from, to int
 		var own string
 		var line []byte
 		if err := rows.Scan(&seq, &own, &line); err != nil {
-			return false, err
+			return err
 		}
 		if seq != held.seq && held.seq >= 0 {
 			if more, err := give(held); !more || err != nil {
-				return false, err
+				return err
 			}
 			held = rivals{}
 		}
 		held.seq, held.hashes, held.lines = seq, append(held.hashes, hash(own)), append(held.lines, line)
 	}
 	if err := rows.Err(); err != nil || held.seq < 0 {
-		return err == nil, err
+		return err
 	}
 	_, err = give(held)
-	return false, err
+	return err
 }
 
 // progress is how far a run has come here.
@@ -208,7 +237,7 @@ func (s *Store) Lacks(ctx context.Context, space, scope string, names [][32]byte
 		names = names[len(some):]
 		ctx, ask := with(ctx, "project", s.project, "root", scope, "names", namesParameter(some)), "has_base_pieces"
 		if len(scope) != 2*len(some[0]) {
-			ctx, ask = with(ctx, "project", s.project, "family", scope, "space", space, "names", namesParameter(some)), "has_pieces"
+			ctx, ask = s.inSpace(ctx, scope, space, some), "has_pieces"
 		}
 		there, err := list(ctx, s, question(ask), func(r driver.Rows) (h [32]byte, err error) {
 			var name string
@@ -330,6 +359,21 @@ func (s *Store) absent(ctx context.Context, family journal.RunID, space string, 
 	return fmt.Errorf("%s %s of family %s: %w", space, journal.Hash(name), family, ErrNotFound)
 }
 
+// lastSeq is the greatest seq at which a piece of a space stands. Content and objects stand with the entry that needed
+// them first, so that what an agent did in one go is one range. Chunks of checkpoints are needed again by each later one, and are
+// asked for by name alone: they all stand at 0, where the primary key orders them by name.
+func lastSeq(space string) int64 {
+	if space == record.SpaceChunk {
+		return 0
+	}
+	return journal.MaxInt
+}
+
+// inSpace are the parameters that name pieces of a family.
+func (s *Store) inSpace(ctx context.Context, family, space string, names [][32]byte) context.Context {
+	return with(ctx, "project", s.project, "family", family, "last", fmt.Sprint(lastSeq(space)), "space", space, "names", namesParameter(names))
+}
+
 // maxNames bounds the names in one question.
 const maxNames = 1000
 
@@ -345,7 +389,7 @@ func (s *Store) Pieces(ctx context.Context, run journal.RunID, space string, nam
 	for len(names) > 0 {
 		some := names[:min(len(names), maxNames)]
 		names = names[len(some):]
-		found, err := s.pieces(with(ctx, "project", s.project, "family", r.family.String(), "space", space, "names", namesParameter(some)), "pieces")
+		found, err := s.pieces(s.inSpace(ctx, r.family.String(), space, some), "pieces")
 		if err != nil {
 			return nil, err
 		}

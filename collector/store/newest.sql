@@ -1,6 +1,6 @@
--- The newest entry of a run that counts: of the highest epoch, the one with the highest seq. Two narrow columns are read.
-SELECT seq
+-- The entry of a run with the highest seq, and its epoch: the end of a range, however long the run.
+SELECT seq, epoch
 FROM entries
 WHERE project = {project:String} AND run = {run:UUID}
-ORDER BY epoch DESC, seq DESC
+ORDER BY seq DESC, epoch DESC
 LIMIT 1

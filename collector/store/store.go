@@ -60,6 +60,7 @@ type Store struct {
 	runs    summaries // of runs that entries come in for
 	rootsMu sync.Mutex
 	roots   map[journal.RunID]roots // of runs, read from their first entries
+	newest  map[journal.RunID]int64 // see newestTo
 }
 
 // Errors that callers branch on.
@@ -84,7 +85,7 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{options: options, project: o.Project, readOnly: o.ReadOnly, log: o.Log, roots: map[journal.RunID]roots{}}
+	s := &Store{options: options, project: o.Project, readOnly: o.ReadOnly, log: o.Log, roots: map[journal.RunID]roots{}, newest: map[journal.RunID]int64{}}
 	if s.project == "" {
 		s.project = DefaultProject
 	}
