@@ -45,21 +45,30 @@ func (f *feed) subscribe(run journal.RunID) (<-chan runner.Live, func()) {
 	}
 }
 
-// listCache is the list of runs as all live streams together read it: at most once each listAge.
+// listCache is the list of runs as all live streams together read it: at most once each listAge, one of
+// them for all.
 type listCache struct {
 	read  func(context.Context) ([]replay.Run, error)
 	clock func() time.Time
 
-	mu   sync.Mutex
+	turn chan struct{} // holds a token while somebody reads or looks; a reading may hang, so who waits can leave
 	at   time.Time
 	runs []replay.Run
+}
+
+func newListCache(read func(context.Context) ([]replay.Run, error), clock func() time.Time) *listCache {
+	return &listCache{read: read, clock: clock, turn: make(chan struct{}, 1)}
 }
 
 const listAge = 250 * time.Millisecond
 
 func (l *listCache) get(ctx context.Context) ([]replay.Run, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	select {
+	case l.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-l.turn }()
 	if now := l.clock(); l.at.IsZero() || now.Sub(l.at) >= listAge || now.Before(l.at) {
 		runs, err := l.read(ctx)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -56,6 +57,7 @@ type lab struct {
 	client *http.Client
 	asked  chan struct{} // one for each question to the model that waits for free
 	free   chan struct{} // lets a waiting model answer
+	hangs  atomic.Bool   // the list of runs is never answered
 }
 
 // turn is one answer of the model.
@@ -176,7 +178,7 @@ func (l *lab) open(turns []turn) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	source := replay.Local(l.store)
+	source := hanging{replay.Local(l.store), &l.hangs}
 	l.server, err = web.New(web.Config{Journal: source, Operator: operator{l.runner}, Spans: spans.NewView(source, "lab"), Keys: l.keys(), Requests: keys,
 		Assets:  fstest.MapFS{"index.html": {Data: []byte("<!doctype html><title>lab</title>")}, "app.js": {Data: []byte("export const x = 1\n" + strings.Repeat("// x\n", 500))}},
 		Project: "lab", Version: "test", Parts: []web.Part{{Name: "store", Check: func(context.Context) error { return nil }}}})
@@ -186,6 +188,20 @@ func (l *lab) open(turns []turn) {
 	once.Unlock()
 	l.http = httptest.NewServer(l.server)
 	l.client = &http.Client{Transport: &http.Transport{DisableCompression: true}}
+}
+
+// hanging is a journal whose list can be made to hang, as that of a ClickHouse that starts again does.
+type hanging struct {
+	replay.Store
+	hangs *atomic.Bool
+}
+
+func (h hanging) Runs(ctx context.Context) ([]replay.Run, error) {
+	if h.hangs.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return h.Store.Runs(ctx)
 }
 
 // keys trusts the store's own worker.

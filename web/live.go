@@ -202,9 +202,9 @@ func (l liveRun) VisitLiveResponse(w http.ResponseWriter) error {
 	st := openStream(w)
 	st.send("hello", "", api.LiveHello{AsOf: strconv.FormatInt(l.from-1, 10)})
 	lines := follow(ctx, l.s, l.run.ID, l.from)
+	headers := l.headers(ctx)
 	teller := story.New(l.s.Journal, l.run.ID)
-	look, beat := time.NewTicker(lookEvery), time.NewTicker(beatEvery)
-	defer look.Stop()
+	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
 	said := seen{entries: -1}
 	for st.err == nil {
@@ -221,11 +221,8 @@ func (l liveRun) VisitLiveResponse(w http.ResponseWriter) error {
 			}
 		case p := <-pieces:
 			st.send("piece", "", livePiece(p))
-		case <-look.C:
-			var err error
-			if said, err = l.header(ctx, st, said); err != nil {
-				return err
-			}
+		case runs := <-headers:
+			said = l.say(st, runs, said)
 		case <-beat.C:
 			st.beat()
 		case <-ctx.Done():
@@ -255,13 +252,32 @@ func (l liveRun) entry(ctx context.Context, st *stream, teller *story.Teller, li
 	return nil
 }
 
-// header sends the run's summary if it changed.
-func (l liveRun) header(ctx context.Context, st *stream, said seen) (seen, error) {
-	runs, err := l.s.list.get(ctx)
-	if err != nil {
-		return said, err
-	}
-	return l.say(st, runs, said), nil
+// headers reads the list again and again, in a goroutine that ends with ctx: it may hang on a ClickHouse
+// that is busy or starts again, and what the run itself tells must not wait for that. A list that cannot
+// be read is asked for again.
+func (l liveRun) headers(ctx context.Context) <-chan []replay.Run {
+	lists := make(chan []replay.Run)
+	go func() {
+		look := time.NewTicker(lookEvery)
+		defer look.Stop()
+		for {
+			select {
+			case <-look.C:
+			case <-ctx.Done():
+				return
+			}
+			runs, err := l.s.list.get(ctx)
+			if err != nil {
+				continue
+			}
+			select {
+			case lists <- runs:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return lists
 }
 
 func (l liveRun) say(st *stream, runs []replay.Run, said seen) seen {
@@ -278,16 +294,21 @@ func (l liveRun) say(st *stream, runs []replay.Run, said seen) seen {
 	return said
 }
 
-// end tells how the run stands at its end, from the store and not from what is remembered.
+// lastWord bounds the time that the end of a stream waits for the list: a client that hears the end asks
+// for the run itself.
+const lastWord = 2 * time.Second
+
+// end tells how the run stands at its end, from the store and not from what is remembered, if that can
+// be read soon.
 func (l liveRun) end(ctx context.Context, st *stream, said seen) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	runs, err := l.s.Journal.Runs(ctx)
-	if err != nil {
-		return err
+	soon, cancel := context.WithTimeout(ctx, lastWord)
+	defer cancel()
+	if runs, err := l.s.Journal.Runs(soon); err == nil {
+		l.say(st, runs, said)
 	}
-	l.say(st, runs, said)
 	st.send("end", "", struct{}{})
 	return nil
 }

@@ -86,6 +86,26 @@ func until(t *testing.T, events <-chan event, enough func(event) bool) (all []ev
 
 func named(name string) func(event) bool { return func(e event) bool { return e.name == name } }
 
+// What a run tells, its end above all, does not wait for the list of all runs: that is also asked of
+// ClickHouse, which may be busy or starting again. Pages stayed at "running" then.
+func TestLiveRunWhileTheListHangs(t *testing.T) {
+	t.Parallel()
+	turns := repair()
+	turns[1].wait = true
+	l := newLab(t, turns)
+	run := l.start(nil)
+	<-l.asked
+	events := l.listen("run=" + run + "&after=-1")
+	until(t, events, named("run")) // the header was told once: from now on the list is looked at
+	l.hangs.Store(true)
+	close(l.free)
+	entries := until(t, events, named("end"))
+	if !slices.ContainsFunc(entries, func(e event) bool { return strings.Contains(e.data, `"run.ended"`) }) {
+		t.Errorf("the end came without the last entry: %v", entries)
+	}
+	l.hangs.Store(false)
+}
+
 func TestLiveRun(t *testing.T) {
 	t.Parallel()
 	turns := repair()

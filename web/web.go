@@ -139,7 +139,7 @@ func New(c Config) (*Server, error) {
 		c.Person = "a person at the web interface"
 	}
 	s := &Server{Config: c, pieces: newFeed(), checks: newVerifications()}
-	s.list = &listCache{read: c.Journal.Runs, clock: c.Clock}
+	s.list = newListCache(c.Journal.Runs, c.Clock)
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	page, err := newAssets(c.Assets)
 	if err != nil {
