@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -122,6 +123,9 @@ func (c *cli) apply(ctx context.Context, name, at, to string, dry bool) error {
 		if to, err = replay.Directory(ctx, p, s); err != nil {
 			return err
 		}
+	}
+	if info, err := os.Stat(to); err != nil || !info.IsDir() {
+		return fmt.Errorf("apply run %s to %s: there is no such directory; name the one that its changes should go to with --to DIR", run.ID, to)
 	}
 	report, err := workspace.Apply(ctx, replay.Objects(p, run.ID), s.Base, s.Root, to, workspace.ApplyOptions{DryRun: dry})
 	if err != nil && !errors.Is(err, workspace.ErrConflict) {

@@ -17,7 +17,7 @@ type Call struct {
 // FindCall finds the call that an entry is about: any entry of the call will do.
 func FindCall(ctx context.Context, src Source, run Run, seq int64) (Call, error) {
 	if seq < 0 || seq >= run.Entries {
-		return Call{}, fmt.Errorf("entry %d: run %s has entries 0 to %d: %w", seq, run.ID, run.Entries-1, ErrNotFound)
+		return Call{}, noEntry(run, seq)
 	}
 	e, body, err := entryAt(ctx, src, run.ID, seq)
 	if err != nil {

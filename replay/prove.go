@@ -3,8 +3,10 @@ package replay
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -96,9 +98,12 @@ func proveFiles(ctx context.Context, src Source, run journal.RunID, root journal
 		defer workspace.RemoveAll(temporary)
 		dir = temporary
 	}
+	if err := checkOut(dir); err != nil {
+		return nil, fmt.Errorf("write the files to %s: %w", dir, err)
+	}
 	objects := Objects(src, run)
 	if _, err := workspace.Materialise(ctx, objects, root, dir, workspace.Options{UID: -1}); err != nil {
-		return nil, fmt.Errorf("write files: %w", err)
+		return nil, fmt.Errorf("write the files to %s: %w", dir, errors.Unwrap(err)) // it names a hash and dir again
 	}
 	if !o.Verify {
 		return nil, nil
@@ -132,9 +137,36 @@ func ParseSeq(ctx context.Context, src Source, run Run, text string) (int64, err
 		return 0, fmt.Errorf("entry %.40q: write a number, or AGENT@STEP as in /@14", text)
 	}
 	if seq < 0 || seq >= run.Entries {
-		return 0, fmt.Errorf("entry %d: run %s has entries 0 to %d: %w", seq, run.ID, run.Entries-1, ErrNotFound)
+		return 0, noEntry(run, seq)
 	}
 	return seq, nil
+}
+
+// checkOut refuses a directory that cannot be filled, before anything is read for it.
+func checkOut(dir string) error {
+	there, err := os.ReadDir(dir)
+	switch parent := filepath.Dir(dir); {
+	case errors.Is(err, os.ErrNotExist):
+		if info, err := os.Stat(parent); err != nil || !info.IsDir() {
+			return fmt.Errorf("there is no directory %s to make it in", parent)
+		}
+		return nil
+	case err != nil:
+		return errors.New("it is no directory that can be read: name a new one")
+	case len(there) > 0:
+		return errors.New("it is not empty: name a new directory, or an empty one")
+	}
+	return nil
+}
+
+// absent says that something is not there, in words of its own; it matches ErrNotFound.
+type absent string
+
+func (e absent) Error() string        { return string(e) }
+func (e absent) Is(target error) bool { return target == ErrNotFound }
+
+func noEntry(run Run, seq int64) error {
+	return absent(fmt.Sprintf("entry %d: run %s has entries 0 to %d; `tacho show %s` prints them", seq, run.ID, run.Entries-1, run.ID))
 }
 
 // lastOfStep is the entry before the agent's next question to the model, or its last one.
@@ -163,7 +195,7 @@ func lastOfStep(ctx context.Context, src Source, run Run, agent string, step int
 		}
 	}
 	if last < 0 {
-		return 0, fmt.Errorf("step %d of agent %s: %w in run %s", step, agent, ErrNotFound, run.ID)
+		return 0, absent(fmt.Sprintf("step %d of agent %s: run %s has no such step; `tacho show %s` prints those that there are", step, agent, run.ID, run.ID))
 	}
 	return last, nil
 }

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -92,11 +93,22 @@ func (r *Runner) Deny(ctx context.Context, id journal.RunID, call int64, by, rea
 	return x.gate.Refuse(ctx, call, by, reason)
 }
 
+// notLive says why a run is not under way here.
+func (r *Runner) notLive(id journal.RunID) error {
+	switch info, err := r.cfg.Store.Info(id); {
+	case err == nil && info.Status == journal.StatusEnded:
+		return fmt.Errorf("it has ended (%s)", info.Why)
+	case err == nil && info.Status == journal.StatusPaused:
+		return errors.New("it is paused")
+	}
+	return ErrNotLive
+}
+
 // control appends an entry that body makes of the state, and tells the loop.
 func (r *Runner) control(ctx context.Context, id journal.RunID, verb string, body func(*execution, *journal.State) (journal.Body, error)) error {
 	x := r.find(id)
 	if x == nil {
-		return fmt.Errorf("%s run %s: %w", verb, id, ErrNotLive)
+		return fmt.Errorf("%s run %s: %w", verb, id, r.notLive(id))
 	}
 	var b journal.Body
 	var err error

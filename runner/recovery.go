@@ -59,7 +59,7 @@ func (r *Runner) takeUpIfNeeded(ctx context.Context, id journal.RunID) error {
 func (r *Runner) takeUp(ctx context.Context, id journal.RunID) error {
 	x, err := r.reopen(ctx, id)
 	if err != nil {
-		return fmt.Errorf("take up run %s: %w", id, err)
+		return fmt.Errorf("go on with run %s: %w", id, err)
 	}
 	return r.launch(x)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -88,6 +89,24 @@ type Sandbox struct {
 // notBuilt are fields of the article that a later release brings, refused by name until then.
 var notBuilt = []string{"agent_swarm"}
 
+// plain says what a field should be in the words of a spec, where encoding/json names Go's types.
+func plain(err error) string {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) {
+		return strings.TrimPrefix(err.Error(), "json: ")
+	}
+	due := map[reflect.Kind]string{reflect.String: "a text", reflect.Bool: "true or false", reflect.Slice: "a list", reflect.Map: "a mapping",
+		reflect.Struct: "a mapping", reflect.Int: "a whole number", reflect.Int64: "a whole number"}[wrong.Type.Kind()]
+	if due == "" {
+		due = "something else"
+	}
+	is := map[string]string{"string": "a text", "object": "a mapping", "array": "a list", "bool": "true or false"}[wrong.Value]
+	if is == "" {
+		is = "the " + wrong.Value
+	}
+	return fmt.Sprintf("field %q is %s where %s is due", wrong.Field, is, due)
+}
+
 // ParseSpec reads a spec. file is its path: it gives relative paths their meaning, and errors a name.
 func ParseSpec(text []byte, file string) (Spec, error) {
 	var s Spec
@@ -107,7 +126,7 @@ func ParseSpec(text []byte, file string) (Spec, error) {
 	dec := json.NewDecoder(bytes.NewReader(asJSON))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&s); err != nil {
-		return s, fmt.Errorf("read spec %s: %s", file, strings.TrimPrefix(err.Error(), "json: "))
+		return s, fmt.Errorf("read spec %s: %s", file, plain(err))
 	}
 	base := filepath.Dir(file)
 	s.Directory, s.Policy = resolve(base, s.Directory), resolveFile(base, s.Policy)

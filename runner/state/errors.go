@@ -58,9 +58,10 @@ type FullError struct {
 
 func (e *FullError) Error() string {
 	if e.Mark == 0 {
-		return fmt.Sprintf("store is full: the disk is; free %d bytes, or remove runs with `tacho rm`", e.Free)
+		return fmt.Sprintf("the disk of the data directory is full: free %d bytes, or remove runs with `tacho rm`", e.Free)
 	}
-	return fmt.Sprintf("store is full: %d of %d bytes; free %d by `tacho rm`, or raise the quota", e.Used, e.Mark, e.Free)
+	return fmt.Sprintf("the data directory is full: %d bytes are used, and new work begins below %d (a sixteenth less than --quota); "+
+		"free %d with `tacho rm RUN`, or give a larger --quota", e.Used, e.Mark, e.Free)
 }
 
 func (e *FullError) Is(target error) bool { return target == ErrFull }

@@ -28,6 +28,15 @@ type Client struct {
 // ErrNoOwner means that no process owns the directory: the caller may open it itself.
 var ErrNoOwner = errors.New("no process owns the data directory")
 
+// cause is an error of the file system without the path, which the caller has named in the user's words.
+func cause(err error) error {
+	var at *os.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
 // Dial finds the living owner of a data directory.
 func Dial(ctx context.Context, data string) (*Client, error) {
 	text, err := os.ReadFile(filepath.Join(data, fileName))
@@ -35,7 +44,7 @@ func Dial(ctx context.Context, data string) (*Client, error) {
 		return nil, ErrNoOwner
 	}
 	if err != nil {
-		return nil, fmt.Errorf("find the owner of %s: %w", data, err)
+		return nil, fmt.Errorf("open data directory %s: %w; choose a directory of yours with --data", data, cause(err))
 	}
 	c := &Client{http: &http.Client{Transport: &http.Transport{DisableCompression: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, data) }}}}

@@ -36,7 +36,7 @@ function Compared({ c, error }: { c: Comparison; error: React.ReactNode }) {
     <div className="scroll"><div className="page compared">
       {error}
       <Spent c={c} names={names} />
-      <Given c={c} />
+      <Given c={c} names={names} />
       <section className="panel">
         <header><h2>What happened after they part</h2>{c.cut && <span className="warn">only the first {integer(c.rows.length)} on each side are shown</span>}</header>
         {c.rows.length === 0 ? <p className="body quiet">Nothing yet on either side.</p> : (
@@ -54,24 +54,27 @@ function Compared({ c, error }: { c: Comparison; error: React.ReactNode }) {
   );
 }
 
+const USED: [string, (u: Usage) => number, (n: number) => string][] = [
+  ["Steps", (u) => u.steps, integer], ["Calls", (u) => u.calls, integer], ["Tokens in", (u) => u.tokens.input, compact],
+  ["Tokens out", (u) => u.tokens.output, compact], ["Active time", (u) => u.active_seconds * 1000, duration],
+];
+
 /** How each ended and what it used since they part, with the difference. */
 function Spent({ c, names }: { c: Comparison; names: { a: string; b: string } }) {
-  const a = c.spent_a, b = c.spent_b;
-  const rows: [string, (u: Usage) => number, (n: number) => string][] = [
-    ["Steps", (u) => u.steps, integer], ["Calls", (u) => u.calls, integer], ["Tokens in", (u) => u.tokens.input, compact],
-    ["Tokens out", (u) => u.tokens.output, compact], ["Active time", (u) => u.active_seconds * 1000, duration],
-  ];
+  const sides: [string, RunSummary, Usage][] = [[names.a, c.a, c.spent_a], [names.b, c.b, c.spent_b]];
   return (
     <section className="panel">
       <header><h2>{names.a} and {names.b.toLowerCase()}</h2>{c.common && <span className="faint">what each used after entry {integer(c.common.seq)} of <Link to={`/runs/${c.common.run}/transcript?seq=${c.common.seq}`} className="mono">{shortRun(c.common.run)}</Link>, where they part</span>}</header>
-      <div className="body tablewrap">
+      <div className="tablewrap">
         <table className="table spent">
-          <thead><tr><th /><th>{names.a}</th><th>{names.b}</th><th>Difference</th></tr></thead>
+          <thead><tr><th><span className="hidden">Which</span></th><th>Run</th><th>Model</th>{USED.map(([name]) => <th key={name} className="num">{name}</th>)}<th className="num">Cost</th></tr></thead>
           <tbody>
-            <tr><th scope="row">Run</th><td><Side run={c.a} /></td><td><Side run={c.b} /></td><td /></tr>
-            <tr><th scope="row">Model</th><td><Line text={modelName(c.a.model)} most={60} /></td><td><Line text={modelName(c.b.model)} most={60} /></td><td>{c.a.model === c.b.model ? "" : "another"}</td></tr>
-            {rows.map(([name, of, say]) => <tr key={name}><th scope="row">{name}</th><td>{say(of(a))}</td><td>{say(of(b))}</td><td><Difference by={of(b) - of(a)} say={say} /></td></tr>)}
-            <tr><th scope="row">Cost</th><td><Money cost={a.cost} /></td><td><Money cost={b.cost} /></td><td><CostDifference a={a} b={b} /></td></tr>
+            {sides.map(([name, run, used]) => (
+              <tr key={name}><th scope="row">{name}</th><td><Side run={run} /></td><td className="clip" title={run.model}><Line text={modelName(run.model)} most={60} /></td>
+                {USED.map(([what, of, say]) => <td key={what} className="num">{say(of(used))}</td>)}<td className="num"><Money cost={used.cost} /></td></tr>
+            ))}
+            <tr><th scope="row">Difference</th><td /><td>{c.a.model === c.b.model ? <span className="faint">same</span> : "another"}</td>
+              {USED.map(([what, of, say]) => <td key={what} className="num"><Difference by={of(c.spent_b) - of(c.spent_a)} say={say} /></td>)}<td className="num"><CostDifference a={c.spent_a} b={c.spent_b} /></td></tr>
           </tbody>
         </table>
       </div>
@@ -94,7 +97,7 @@ function CostDifference({ a, b }: { a: Usage; b: Usage }) {
   return <Difference by={Number(b.cost.usd) - Number(a.cost.usd)} say={(n) => dollars(String(n))} />;
 }
 
-function Given({ c }: { c: Comparison }) {
+function Given({ c, names }: { c: Comparison; names: { a: string; b: string } }) {
   const parent = c.b.parent?.run ?? c.a.id;
   const nothing = !c.given_message && !c.given_turn && !c.given_results?.length && c.spec.length === 0;
   return (
@@ -104,11 +107,22 @@ function Given({ c }: { c: Comparison }) {
         {c.given_results?.map((r) => <GivenRow key={r.call} given={r} fork={c.b.id} parent={parent} />)}
         {c.given_message && <div><h3>A message</h3><TextBlock run={c.b.id} text={c.given_message} mono={false} /></div>}
         {c.given_turn && <div><h3>The model’s turn was given</h3><GivenTurn run={c.b.id} text={c.given_turn} /></div>}
-        {c.spec.length > 0 && <div className="tablewrap"><table className="table"><thead><tr><th>Field of the spec</th><th>{shortRun(c.a.id)}</th><th>{shortRun(c.b.id)}</th></tr></thead><tbody>{c.spec.map((f) => <tr key={f.field}><td className="mono"><Line text={f.field} /></td><td className="mono"><Line text={f.a ?? "–"} /></td><td className="mono"><Line text={f.b ?? "–"} /></td></tr>)}</tbody></table></div>}
+        {c.spec.length > 0 && <div className="tablewrap"><table className="table"><thead><tr><th>Field of the spec</th><th>{names.a}</th><th>{names.b}</th></tr></thead><tbody>{c.spec.map((f) => <tr key={f.field}><td className="mono"><Line text={f.field} /></td><td className="mono"><Line text={plainValue(f.a)} /></td><td className="mono"><Line text={plainValue(f.b)} /></td></tr>)}</tbody></table></div>}
         {nothing && <p className="quiet">Nothing was set differently.</p>}
       </div>
     </section>
   );
+}
+
+/** A field's JSON as a person writes it. */
+function plainValue(json: string | undefined): string {
+  if (json === undefined) return "–";
+  try {
+    const value: unknown = JSON.parse(json);
+    return typeof value === "string" ? value : json;
+  } catch {
+    return json; // it is cut
+  }
 }
 
 function GivenRow({ given, fork, parent }: { given: GivenResult; fork: string; parent: string }) {

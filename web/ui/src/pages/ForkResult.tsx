@@ -66,11 +66,9 @@ function CallResult({ id, seq, call, change }: { id: string; seq: number; call: 
         <CallStatus status={ended ? (call.status ?? call.phase) : call.phase} />
         {!open && <button className="button small" onClick={() => setOpen(true)}>{ended ? "Change its result" : "Give its result"}</button>}
       </div>
-      <p className="quiet">
-        {ended
-          ? <>The files stay as they are after entry {integer(seq)}: with what this call did to them. <Link to={`?seq=${call.call}&result=${call.call}`}>Fork before it was made</Link> to have them as they were.</>
-          : <>It has not ended after entry {integer(seq)}. With a result given, the fork does not make it: the files stay as they are there.</>}
-      </p>
+      {ended
+        ? <p className="quiet">What it did to the files stays. <Link to={`?seq=${call.call}&result=${call.call}`}>Fork before it was made</Link> to have them as they were before it.</p>
+        : <p className="quiet">It has not ended after entry {integer(seq)}. With a result given, the fork does not make it: the files stay as they are there.</p>}
       {told.error && <ErrorNotice error={told.error} retry={told.reload} />}
       {open && (item ? <Editor id={id} call={call.call} was={ended ? item.call?.result : undefined} start={item.call?.result} change={change} cancel={() => setOpen(false)} /> : !told.error && <Skeleton lines={4} />)}
     </fieldset>

@@ -216,7 +216,7 @@ function Held({ call, first }: { call: HeldCall; first: boolean }) {
           <Line text={call.summary ?? ""} className="mono clip" most={160} />
           <Link to={`/runs/${id}/transcript?seq=${call.call}`}>entry {call.call}</Link>
         </div>
-        <div><b>Why it is held: </b>{reasons.length > 0 ? reasons.map((r, i) => <span key={i} className="foreign heldreason"><Line text={r} most={1000} /></span>) : <span>{WHY[call.why] ?? call.why}</span>}</div>
+        <div><b>Why it is held: </b>{reasons.length > 0 ? reasons.map((r, i) => <span key={i} className="foreign heldreason"><Line text={r} most={1000} /> </span>) : <span>{WHY[call.why] ?? call.why}</span>}</div>
         {reasons.length > 0 && call.why !== "policy" && <div className="quiet">{WHY[call.why]}</div>}
         {call.intent && <div><b>What the agent says it is for: </b><Line text={call.intent.text} most={600} /></div>}
         {call.until && <div className="quiet">Nobody’s answer by {moment(call.until)} refuses it.</div>}

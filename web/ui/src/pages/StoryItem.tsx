@@ -102,7 +102,7 @@ function CallItem({ item, call }: { item: Item; call: Call }) {
       </div>
       {(decided || call.answer) && (
         <p className="plainitem decided">
-          {decided && <span>Policy: <Decision decision={decided.decision} /> {decided.reasons.map((r, i) => <Line key={i} text={r + " "} className="quiet" />)}</span>}
+          {decided && <span>Policy: <Decision decision={decided.decision} /> {decided.reasons.map((r, i) => <span key={i} className="quiet heldreason"><Line text={r} /></span>)}</span>}
           {call.answer && <span className={call.answer.answer === "approved" ? "good" : "bad"}>{call.answer.answer}{call.answer.by && <> by <Line text={call.answer.by.text} most={80} /></>}{call.answer.reason && <>: <Line text={call.answer.reason.text} /></>}</span>}
         </p>
       )}
