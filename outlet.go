@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -22,12 +23,13 @@ import (
 // outlet is where a process sends what its runs record: journals by the shipper, spans by the exporter.
 // The zero value sends nothing but what the OTEL_ variables ask for.
 type outlet struct {
-	endpoint string       // of the collector: grpc://host:port, http://host:port; "": journals are not shipped
-	final    bool         // the collector is ours
-	target   string       // what stands behind the endpoint, by a name that stays when a port changes
-	store    *store.Store // asked what has arrived; may be nil
-	spans    string       // endpoint for spans, if the OTEL_ variables name none
-	tracer   trace.Tracer // of this process's own work; nil: none
+	endpoint string           // of the collector: grpc://host:port, http://host:port; "": journals are not shipped
+	final    bool             // the collector is ours
+	unstored func() time.Time // since when it has something that is not stored; nil: not known
+	target   string           // what stands behind the endpoint, by a name that stays when a port changes
+	store    *store.Store     // asked what has arrived; may be nil
+	spans    string           // endpoint for spans, if the OTEL_ variables name none
+	tracer   trace.Tracer     // of this process's own work; nil: none
 }
 
 func (o outlet) trace() trace.Tracer {
@@ -43,7 +45,8 @@ func (s *station) outlet(tracer trace.Tracer) outlet {
 	if s.engine == nil {
 		target = store.Redacted(s.dsn)
 	}
-	return outlet{endpoint: "grpc://" + s.grpcAddr, final: true, target: target, store: s.store, spans: "http://" + s.grpcAddr, tracer: tracer}
+	return outlet{endpoint: "grpc://" + s.grpcAddr, final: true, target: target, store: s.store,
+		unstored: func() time.Time { return s.collector.Metrics().Oldest }, spans: "http://" + s.grpcAddr, tracer: tracer}
 }
 
 // outlet of a process that has no station: --ship, and --clickhouse to ask what has arrived.
@@ -100,7 +103,7 @@ func (o outlet) open(ctx context.Context, p *place, env func(string) string) (s 
 		return s, err
 	}
 	if o.endpoint != "" {
-		config := ship.Config{State: p.store, Endpoint: o.endpoint, Dir: filepath.Join(p.data, "ship"), Target: o.target, Final: o.final, Log: p.log}
+		config := ship.Config{State: p.store, Endpoint: o.endpoint, Dir: filepath.Join(p.data, "ship"), Target: o.target, Final: o.final, Unstored: o.unstored, Log: p.log}
 		if o.store != nil {
 			config.Store = o.store
 		}

@@ -217,7 +217,10 @@ func (u *upped) elsewhere(run replay.Run) {
 }
 
 // TestKillEverything kills tacho, its engine, a sandbox or a tool at random moments, again and again. In the end
-// every run has ended and is verified, here and from ClickHouse, which has the same entries.
+// every run has ended and is verified, here and from ClickHouse, which has the same entries. A short run kills 8 times;
+// the long one:
+//
+//	TACHO_TEST_KILLS=200 go test -count=1 -timeout 3h -run TestKillEverything -v .
 func TestKillEverything(t *testing.T) {
 	t.Parallel()
 	kills := 8

@@ -40,9 +40,9 @@ type Metrics struct {
 	InFlightBytes int64     `json:"in_flight_bytes"`
 	SpoolBytes    int64     `json:"spool_bytes"`
 	SpoolMaxBytes int64     `json:"spool_max_bytes"`
-	SpoolSegments int       `json:"spool_segments"` // sealed and not stored
-	Failing       int       `json:"failing"`        // of them, those that failed already
-	Oldest        time.Time `json:"oldest,omitzero"`
+	SpoolSegments int       `json:"spool_segments"`   // sealed and not stored
+	Failing       int       `json:"failing"`          // of them, those that failed already
+	Oldest        time.Time `json:"oldest,omitzero"`  // of the spooled segments, sealed and not stored
 	DamagedKept   int64     `json:"damaged_segments"` // kept aside for a person
 	SeenKeys      int       `json:"seen_keys"`
 	SeenSince     time.Time `json:"seen_since"`       // what is sent again is known if it came after this

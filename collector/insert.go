@@ -35,12 +35,12 @@ type backlog struct {
 	now     func() time.Time
 	mu      sync.Mutex
 	all     []*waiting
-	working int
+	working map[*waiting]bool
 	changed chan struct{} // closed and made anew with every change
 }
 
 func newBacklog(now func() time.Time) *backlog {
-	return &backlog{now: now, changed: make(chan struct{})}
+	return &backlog{now: now, working: map[*waiting]bool{}, changed: make(chan struct{})}
 }
 
 func (b *backlog) signal() {
@@ -64,7 +64,7 @@ func (b *backlog) next(ctx context.Context) *waiting {
 			left := w.after.Sub(now)
 			if left <= 0 {
 				b.all = append(b.all[:i], b.all[i+1:]...)
-				b.working++
+				b.working[w] = true
 				b.mu.Unlock()
 				return w
 			}
@@ -101,7 +101,7 @@ func sleep(ctx context.Context, wait time.Duration, changed <-chan struct{}) boo
 func (b *backlog) back(w *waiting, failed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.working--
+	delete(b.working, w)
 	if failed {
 		w.tries++
 		w.after = b.now().Add(min(longWait, firstWait<<min(w.tries-1, 10)))
@@ -114,7 +114,7 @@ func (b *backlog) back(w *waiting, failed bool) {
 func (b *backlog) drained(ctx context.Context) error {
 	for {
 		b.mu.Lock()
-		left, changed := len(b.all)+b.working, b.changed
+		left, changed := len(b.all)+len(b.working), b.changed
 		b.mu.Unlock()
 		if left == 0 {
 			return nil
@@ -125,19 +125,25 @@ func (b *backlog) drained(ctx context.Context) error {
 	}
 }
 
-// state is how many segments wait, and since when the oldest.
+// state is how many segments are not stored, since when the oldest, and how many failed already.
 func (b *backlog) state() (segments int, oldest time.Time, failing int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, w := range b.all {
+	see := func(w *waiting) {
 		if oldest.IsZero() || w.segment.Created.Before(oldest) {
 			oldest = w.segment.Created
 		}
+	}
+	for _, w := range b.all {
+		see(w)
 		if w.tries > 0 {
 			failing++
 		}
 	}
-	return len(b.all) + b.working, oldest, failing
+	for w := range b.working {
+		see(w)
+	}
+	return len(b.all) + len(b.working), oldest, failing
 }
 
 // insertAll stores segments until ctx ends.

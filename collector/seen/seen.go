@@ -13,6 +13,23 @@
 //
 // Added keys reach the file with Save, and are durable after Sync. What is between is known from the
 // spool, whose segments outlive Sync.
+//
+// # What can still come twice
+//
+// The set lies in the spool's directory, never on another disk, so that the two are lost, restored and moved together:
+//
+//   - The whole directory is lost: so is what was acknowledged and not stored, and what was stored in the last day is not
+//     known again. A sender that then sends again what had been acknowledged doubles it. Senders do that only where the
+//     answer was lost, so it is the requests that were in flight at that moment.
+//   - Only the set is lost, or is older than the spool (a backup): the same, for what was stored before. What is still in
+//     the spool is known from its segments (Collector.recall), so no backlog is doubled.
+//   - Only the spool is lost: senders were told that those spans are safe, so they do not come again; if one does, it is
+//     taken for known and dropped. To take them again, remove the set too.
+//   - Two collectors before one ClickHouse have two sets: a sender must stay with one, or a balancer must send
+//     each trace to the same one.
+//   - The bound on memory makes the day shorter: Stats.Early counts it, /metrics and Metrics show since when it reaches back.
+//
+// Spans have no second line of defence: the table appends. Journal records do, the tables collapse them by what they are.
 package seen
 
 import (

@@ -129,10 +129,22 @@ func (f *follower) reconcile() error {
 		f.check.once, f.check.err = true, nil
 		return nil
 	}
+	if f.onItsWay(now) {
+		f.check.since = now
+	}
 	if now.Sub(f.check.since) < f.cfg.Patience {
 		return nil
 	}
 	return f.rewind(have)
+}
+
+// onItsWay says whether the receiver is so far behind with what it acknowledged that nothing is known to be lost.
+func (f *follower) onItsWay(now time.Time) bool {
+	if f.cfg.Unstored == nil {
+		return false
+	}
+	since := f.cfg.Unstored()
+	return !since.IsZero() && now.Sub(since) >= f.cfg.Patience
 }
 
 // confirmUpTo confirms the entries before have, if all that they name is there too. Else it is sent

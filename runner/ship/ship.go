@@ -40,6 +40,10 @@ type Config struct {
 	Target string
 	// Final: the endpoint is our own collector, whose acknowledgement is final.
 	Final bool
+	// Unstored says since when the receiver has had something that it acknowledged and has not stored, the zero time if
+	// there is nothing of the kind. nil: nobody knows. What is missing from the store may be in there, however
+	// long that takes on a machine that is busy, and sending it again would only add to it.
+	Unstored func() time.Time
 	// Store is asked what has arrived; may be nil, and then an acknowledgement has to do.
 	Store Store
 

@@ -356,6 +356,64 @@ func TestEmptiedStore(t *testing.T) {
 	}
 }
 
+// slow is a store in which what its receiver acknowledged shows only after it was asked often: more often than a
+// shipper sends again in vain before it gives up.
+type slow struct {
+	*receiver
+	asked atomic.Int64
+}
+
+const slowness = 5
+
+func (s *slow) RunState(ctx context.Context, run journal.RunID) (int64, journal.Hash, error) {
+	if s.asked.Add(1) <= slowness {
+		return 0, journal.Hash{}, nil
+	}
+	return s.receiver.RunState(ctx, run)
+}
+
+func (s *slow) CountBefore(ctx context.Context, run journal.RunID, before int64) (int64, error) {
+	if s.asked.Load() <= slowness {
+		return 0, nil
+	}
+	return s.receiver.CountBefore(ctx, run, before)
+}
+
+func (s *slow) unstored() time.Time {
+	if s.asked.Load() <= slowness {
+		return time.Unix(1, 0)
+	}
+	return time.Time{}
+}
+
+// TestSlowStore: what the receiver itself has not stored yet is not lost, however long that takes. It is waited for, and
+// nothing is sent again.
+func TestSlowStore(t *testing.T) {
+	t.Parallel()
+	seed := seeded(t)
+	store := openStore(t, t.TempDir())
+	to := newReceiver()
+	l := newLab(t, store, runID(1), source(t, seed), seed)
+	l.play(100, true)
+	c := hasty(store, to.serveHTTP(t), t.TempDir())
+	behind := &slow{receiver: to}
+	c.Store, c.Final, c.Unstored = behind, true, behind.unstored
+	s := open(t, c)
+	if err := s.FollowAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ship(wait(t), l.run.ID(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if asked := behind.asked.Load(); asked <= slowness {
+		t.Errorf("Ship returned after %d questions, while the store was behind", asked)
+	}
+	to.holds(t, l.run.Journal)
+	if to.again > 0 {
+		t.Errorf("%d records were sent again", to.again)
+	}
+}
+
 // TestAgainAfterRestart: a shipper that is opened again sends nothing twice but the salt and newest head.
 func TestAgainAfterRestart(t *testing.T) {
 	t.Parallel()
