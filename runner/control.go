@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -93,13 +92,18 @@ func (r *Runner) Deny(ctx context.Context, id journal.RunID, call int64, by, rea
 	return x.gate.Refuse(ctx, call, by, reason)
 }
 
-// notLive says why a run is not under way here.
+// atRest says why a run is not under way here; it matches ErrNotLive.
+type atRest string
+
+func (e atRest) Error() string        { return string(e) }
+func (e atRest) Is(target error) bool { return target == ErrNotLive }
+
 func (r *Runner) notLive(id journal.RunID) error {
 	switch info, err := r.cfg.Store.Info(id); {
 	case err == nil && info.Status == journal.StatusEnded:
-		return fmt.Errorf("it has ended (%s)", info.Why)
+		return atRest(fmt.Sprintf("it has ended (%s)", info.Why))
 	case err == nil && info.Status == journal.StatusPaused:
-		return errors.New("it is paused")
+		return atRest("it is paused")
 	}
 	return ErrNotLive
 }

@@ -109,7 +109,7 @@ func (s *Server) summary(r replay.Run) api.RunSummary {
 	}
 	if s.Shipped != nil {
 		if n, known := s.Shipped(r.ID); known {
-			sum.Shipped = &n
+			sum.Shipped = ptr(min(n, r.Entries)) // asked a moment after the list: more may have been shipped since
 		}
 	}
 	return sum
