@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -126,6 +127,10 @@ func (c *cli) welcome(s *station, f *front, taken int) {
 	c.say("  OTLP/gRPC   %s", a.OTLPGRPC)
 	c.say("  OTLP/HTTP   %s      for agents of others: OTEL_EXPORTER_OTLP_ENDPOINT=%s", a.OTLPHTTP, a.OTLPHTTP)
 	c.say("  ClickHouse  %s      `tacho up --json` prints it with its password", store.Redacted(a.ClickHouse))
+	if !s.store.Ready() {
+		c.say("              it does not answer yet. Runs go on, telemetry is taken and waits in %s; lists of runs need it.\n"+
+			"              Is the address right? %s/readyz says when it is there", filepath.Join(c.data, "spool"), a.HTTP)
+	}
 	c.say("  health      %s/readyz, %s/metrics", a.HTTP, a.HTTP)
 	if taken > 0 {
 		c.say("%s had not ended and goes on: `tacho ls --status running`.", count(int64(taken), "run"))

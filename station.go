@@ -78,7 +78,8 @@ func (s *station) openStore(ctx context.Context, c *cli) error {
 		}
 		s.dsn, s.startsBefore = s.engine.DSN(), s.engine.Starts()-1
 	}
-	s.store, err = store.Open(ctx, s.dsn, store.Options{Log: s.log, Project: c.project})
+	// A server of somebody else may come later than we do, or be away for a while: what is acknowledged waits in the spool.
+	s.store, err = store.Open(ctx, s.dsn, store.Options{Log: s.log, Project: c.project, MayBeAway: s.engine == nil})
 	return err
 }
 

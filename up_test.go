@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"tachograph/collector/store/embedded"
 	"tachograph/replay"
 )
 
@@ -214,6 +218,61 @@ func (u *upped) elsewhere(run replay.Run) {
 		t.Errorf("the fork from afar: %+v", fork)
 	}
 	far.tacho(exitDone, "verify", fork.ID.String(), "--key", u.workerKey(), "--key", far.workerKey()) // now without ClickHouse
+}
+
+// TestUpBeforeClickHouse: an ingest station whose ClickHouse is away takes telemetry, and stores it when it comes.
+func TestUpBeforeClickHouse(t *testing.T) {
+	t.Parallel()
+	server, err := embedded.Open(t.Context(), embedded.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	engine, err := url.Parse(server.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dsn := *engine
+	dsn.Host, dsn.Path = listener.Addr().String(), "/tacho_late"
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	k := newKilled(t, 2)
+	u := k.up("--clickhouse", dsn.String())
+	u.send(t, foreignTrace)
+	if ready := u.get("/readyz"); strings.Contains(ready, `"name":"clickhouse","ok":true`) {
+		t.Errorf("ClickHouse is away, and readiness says %s", ready)
+	}
+	if listener, err = net.Listen("tcp", dsn.Host); err != nil {
+		t.Fatal(err)
+	}
+	road := &http.Server{Handler: httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: engine.Host})}
+	served := make(chan error, 1)
+	go func() { served <- road.Serve(listener) }()
+	u.settle(t, func() bool { return strings.Contains(u.get("/readyz"), `"name":"clickhouse","ok":true`) })
+	u.settle(t, func() bool { return len(k.runs("--source", "otlp")) == 1 })
+	u.down()
+	road.Close()
+	<-served
+}
+
+// get reads a page, whatever its status.
+func (u *upped) get(path string) string {
+	u.t.Helper()
+	response, err := http.Get(u.HTTP + path)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	return string(body)
 }
 
 // TestKillEverything kills tacho, its engine, a sandbox or a tool at random moments, again and again. In the end

@@ -527,7 +527,12 @@ func TestEngineKilledUnderLoad(t *testing.T) {
 	l := collect(t, collector.Config{Store: st, SegmentRows: 500})
 	var s sender
 	for range min(kills(t, 4), 50) {
-		s.run(l.http, s.more(4000), e.Kill)
+		s.run(l.http, s.more(4000), func() {
+			if err := e.Wait(t.Context()); err != nil { // a dead one could not be killed
+				t.Error(err)
+			}
+			e.Kill()
+		})
 	}
 	if len(s.again) > 0 {
 		t.Errorf("%d requests were refused though only ClickHouse was away", len(s.again))

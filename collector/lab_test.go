@@ -121,13 +121,20 @@ func collect(t testing.TB, config collector.Config) *lab {
 	return &lab{Collector: c, http: web.URL, grpc: listener.Addr().String()}
 }
 
-// flush waits until all that was acknowledged is stored.
+// flush waits until all that was acknowledged is stored, as long as it takes while some more is.
 func (l *lab) flush(t testing.TB) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := l.Flush(ctx); err != nil {
-		t.Fatalf("flush: %v; %+v", err, l.Metrics())
+	for {
+		before := l.Metrics().Segments
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		err := l.Flush(ctx)
+		cancel()
+		if err == nil {
+			return
+		}
+		if m := l.Metrics(); m.Segments == before {
+			t.Fatalf("flush: %v; %+v", err, m)
+		}
 	}
 }
 

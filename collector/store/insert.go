@@ -16,6 +16,9 @@ func (s *Store) Insert(ctx context.Context, b *Batch) error {
 	if s.readOnly {
 		return errors.New("insert: the store was opened to be read only")
 	}
+	if err := s.makeReady(ctx); err != nil {
+		return err
+	}
 	var blocks []exact.Block[*sending]
 	var progress []*exact.Progress
 	for _, t := range b.inOrder() {

@@ -34,8 +34,10 @@ const (
 
 // Codes of ClickHouse's errors.
 const (
+	codeUnknownFunction = 46
 	codeUnknownTable    = 60
 	codeUnknownDatabase = 81
+	codeUnknownSetting  = 115
 )
 
 // migrate makes the database and applies what is missing.

@@ -26,8 +26,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +49,10 @@ type Options struct {
 	Log      *slog.Logger
 	Project  string // whose rows are read; DefaultProject if empty
 	ReadOnly bool   // for users without the right to write: no migration, no Insert
+
+	// MayBeAway: a server that does not answer is no error of Open. The tables are then brought up to date before the
+	// first insert, and until then questions fail. What a server that does answer refuses is an error at once.
+	MayBeAway bool
 }
 
 // Store is an open ClickHouse. Safe for use by several goroutines.
@@ -56,6 +63,9 @@ type Store struct {
 	project  string
 	readOnly bool
 	log      *slog.Logger
+
+	readyMu sync.Mutex
+	ready   bool // the server was seen to be one of ours, with our tables
 
 	runs    summaries // of runs that entries come in for
 	rootsMu sync.Mutex
@@ -71,6 +81,9 @@ var (
 	ErrErased = errors.New("erased")
 	// ErrNewer: a newer tacho made this database. Callers tell the user to update.
 	ErrNewer = errors.New("the database was made by a newer tacho")
+	// ErrTooOld: the server cannot have our tables. Callers tell the user to update it.
+	ErrTooOld = errors.New("the ClickHouse server is too old: tacho needs " + oldest + " or newer (tested with 26.7). " +
+		"Update it, or leave --clickhouse out: tacho brings one along")
 )
 
 // settings of every query. async_insert would answer before rows are anywhere; a query without an end would outlive
@@ -78,6 +91,9 @@ var (
 func settings() clickhouse.Settings {
 	return clickhouse.Settings{"async_insert": 0, "max_execution_time": 60}
 }
+
+// oldest is the first version that is not refused: the oldest one that upstream still mends. It is not tested with.
+const oldest = "25.3"
 
 // Open connects, and brings the tables up to date unless it is to be read only. Close it.
 func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
@@ -96,17 +112,61 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open ClickHouse at %s: %w", Redacted(dsn), err)
 	}
 	s.lanes.options = options
-	if err := s.prepare(ctx); err != nil {
+	err = s.makeReady(ctx)
+	if err != nil && !(o.MayBeAway && away(err)) {
 		return nil, errors.Join(fmt.Errorf("open ClickHouse at %s: %w", Redacted(dsn), err), s.Close())
 	}
 	return s, nil
 }
 
-func (s *Store) prepare(ctx context.Context) error {
+// Ready says whether the server was seen, and has our tables.
+func (s *Store) Ready() bool {
+	s.readyMu.Lock()
+	defer s.readyMu.Unlock()
+	return s.ready
+}
+
+// makeReady looks at the server, once, and makes what it lacks.
+func (s *Store) makeReady(ctx context.Context) error {
+	s.readyMu.Lock()
+	defer s.readyMu.Unlock()
+	if s.ready {
+		return nil
+	}
+	err := s.migrateOrCheck(ctx)
+	if err == nil {
+		err = s.checkServer(ctx)
+	}
+	switch Code(err) {
+	case codeUnknownFunction, codeUnknownSetting: // of the driver's first words, or of our connections
+		err = fmt.Errorf("%w: %w", ErrTooOld, err)
+	}
+	s.ready = err == nil
+	return err
+}
+
+func (s *Store) migrateOrCheck(ctx context.Context) error {
 	if s.readOnly {
 		return s.checkVersion(ctx)
 	}
 	return s.migrate(ctx)
+}
+
+// checkServer refuses a server that is too old to be trusted with our tables though it took them.
+func (s *Store) checkServer(ctx context.Context) error {
+	var enough uint8
+	var version string
+	err := s.conn.QueryRow(ctx, "SELECT version(), toUInt8(arrayMap(x -> toUInt32OrZero(x), arraySlice(splitByChar('.', version()), 1, 2)) >= arrayMap(x -> toUInt32(x), splitByChar('.', '"+oldest+"')))").Scan(&version, &enough)
+	if err == nil && enough == 0 {
+		err = fmt.Errorf("%w: it is %s", ErrTooOld, version)
+	}
+	return err
+}
+
+// away says whether an error means that nobody answered, who may do so later.
+func away(err error) bool {
+	var network *net.OpError
+	return Code(err) == 0 && (errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded))
 }
 
 // parse reads a DSN and sets what every connection has.
@@ -154,7 +214,11 @@ func (s *Store) Close() error {
 
 // Ping asks whether the engine answers.
 func (s *Store) Ping(ctx context.Context) error {
-	if err := s.conn.Ping(ctx); err != nil {
+	err := s.makeReady(ctx)
+	if err == nil {
+		err = s.conn.Ping(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("ping ClickHouse: %w", err)
 	}
 	return nil
@@ -179,7 +243,7 @@ func Code(err error) int {
 	if err != nil { // clickhouse-go's HTTP errors are text
 		if _, rest, ok := strings.Cut(err.Error(), "Code: "); ok {
 			var code int
-			if _, err := fmt.Sscanf(rest, "%d.", &code); err == nil {
+			if _, err := fmt.Sscanf(rest, "%d", &code); err == nil {
 				return code
 			}
 		}
