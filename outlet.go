@@ -17,6 +17,7 @@ import (
 	"tachograph/runner/ship"
 	"tachograph/runner/spans"
 	"tachograph/runner/state"
+	"tachograph/schemas/journal"
 	"tachograph/web/owner"
 )
 
@@ -160,6 +161,17 @@ func (j withShipped) Runs(ctx context.Context) ([]replay.Run, error) {
 		}
 	}
 	return runs, nil
+}
+
+func (j withShipped) Run(ctx context.Context, id journal.RunID) (replay.Run, error) {
+	run, err := j.Journal.Run(ctx, id)
+	if err != nil || j.ship == nil {
+		return run, err
+	}
+	if shipped, total := j.ship.Shipped(id); total > 0 {
+		run.Shipped = &shipped
+	}
+	return run, nil
 }
 
 // Close sends what is durable already, for a few seconds at most.

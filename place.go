@@ -49,7 +49,7 @@ func (c *cli) reach(ctx context.Context) (*place, error) {
 		return nil, errors.Join(err, p.Close())
 	}
 	p.far = far
-	p.join(replay.ClickHouse(far))
+	p.join(replay.ClickHouseWithTraces(far))
 	return p, nil
 }
 

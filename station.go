@@ -112,7 +112,11 @@ type runs struct {
 	engine *embedded.Engine // nil: a server, which somebody else keeps alive
 }
 
-func (s *station) runs() runs { return runs{replay.ClickHouse(s.store), s.engine} }
+// runs with the traces of other people's agents among them.
+func (s *station) runs() runs { return runs{replay.ClickHouseWithTraces(s.store), s.engine} }
+
+// journals are the runs that have one.
+func (s *station) journals() runs { return runs{replay.ClickHouse(s.store), s.engine} }
 
 func (r runs) Runs(ctx context.Context) ([]replay.Run, error) {
 	const tries = 10

@@ -2,11 +2,9 @@ package replay
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"iter"
-	"slices"
 	"sync"
 	"time"
 
@@ -19,15 +17,20 @@ import (
 // costs more than a row, so what will be asked for next is read with what is asked for: the chunks of a
 // checkpoint, the neighbours of a file. It keeps some of that in memory. Its methods may be called concurrently.
 type Database struct {
-	store *store.Store
-	cache cache
-	tails tails
+	store  *store.Store
+	traces bool // lists hold other people's traces too
+	cache  cache
+	tails  tails
 }
 
 // ClickHouse reads from an open ClickHouse. The caller closes it.
 func ClickHouse(s *store.Store) *Database { return &Database{store: s} }
 
-// Runs lists the runs, newest first, with the traces of other people's agents among them.
+// ClickHouseWithTraces lists the traces of other people's agents among the runs: for lists that a person reads. There
+// is nothing of them that a Source could give besides.
+func ClickHouseWithTraces(s *store.Store) *Database { return &Database{store: s, traces: true} }
+
+// Runs lists the runs, newest first.
 func (d *Database) Runs(ctx context.Context) ([]Run, error) {
 	found, err := d.store.Runs(ctx, store.Page{})
 	if err != nil {
@@ -35,44 +38,34 @@ func (d *Database) Runs(ctx context.Context) ([]Run, error) {
 	}
 	runs := make([]Run, 0, len(found))
 	for _, r := range found {
-		run := Run{ID: r.ID, Source: SourceTacho, Family: r.Family, Status: r.Status, Why: r.Why, Goal: r.GoalText, Model: r.Model,
-			Started: r.Started.UTC().Format(time.RFC3339Nano), Last: r.Last.UTC().Format(time.RFC3339Nano),
-			Entries: r.Entries, Tip: r.Tip, Agents: r.Agents, Held: r.Held, Usage: r.Usage, Limits: r.Limits}
-		if !r.Parent.IsZero() {
-			run.Parent = &Origin{r.Parent, r.ParentSeq}
-		}
-		runs = append(runs, run)
+		runs = append(runs, shownRun(r))
 	}
-	traces, err := d.traces(ctx)
-	if err != nil {
-		return nil, err
+	if d.traces {
+		return d.addTraces(ctx, runs)
 	}
-	runs = append(runs, traces...)
-	slices.SortStableFunc(runs, func(a, b Run) int { return cmp.Compare(b.Started, a.Started) })
 	return runs, nil
 }
 
-// traces are the runs of other people's agents.
-func (d *Database) traces(ctx context.Context) ([]Run, error) {
-	found, err := d.store.Traces(ctx, store.Page{})
+// Run is one of them.
+func (d *Database) Run(ctx context.Context, run journal.RunID) (Run, error) {
+	found, err := d.store.Run(ctx, run)
+	if d.traces && errors.Is(err, store.ErrNotFound) {
+		return d.traceRun(ctx, run)
+	}
 	if err != nil {
-		return nil, translated(err)
+		return Run{}, translated(err)
 	}
-	runs := make([]Run, 0, len(found))
-	for _, t := range found {
-		run := Run{ID: journal.RunID(t.ID), Source: SourceOTLP, Family: journal.RunID(t.ID), Status: journal.StatusRunning, Goal: t.Name, Model: t.Model,
-			Service: t.Service, Spans: t.Spans, Started: t.Started.UTC().Format(time.RFC3339Nano), Last: t.Ended.UTC().Format(time.RFC3339Nano),
-			Agents: t.Agents, Usage: journal.Usage{Steps: t.Answers, Calls: t.Calls, CostNUSD: t.CostNUSD, Unpriced: t.Unpriced,
-				Tokens: journal.Tokens{Input: t.Input, Cached: t.Cached, Output: t.Output}}}
-		if t.HasRoot {
-			run.Status, run.Why = journal.StatusEnded, "done"
-			if t.Errors > 0 {
-				run.Why = "errors"
-			}
-		}
-		runs = append(runs, run)
+	return shownRun(found), nil
+}
+
+func shownRun(r store.Run) Run {
+	run := Run{ID: r.ID, Source: SourceTacho, Family: r.Family, Status: r.Status, Why: r.Why, Goal: r.GoalText, Model: r.Model,
+		Started: r.Started.UTC().Format(time.RFC3339Nano), Last: r.Last.UTC().Format(time.RFC3339Nano),
+		Entries: r.Entries, Tip: r.Tip, Agents: r.Agents, Held: r.Held, Usage: r.Usage, Limits: r.Limits}
+	if !r.Parent.IsZero() {
+		run.Parent = &Origin{r.Parent, r.ParentSeq}
 	}
-	return runs, nil
+	return run
 }
 
 // Entries yields the stored lines of a run.

@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"time"
@@ -28,20 +29,40 @@ func (l Store) Runs(ctx context.Context) ([]Run, error) {
 		if i.Entries == 0 {
 			continue // it did not start
 		}
-		run := Run{ID: i.ID, Source: SourceTacho, Family: i.Family, Status: i.Status, Why: i.Why, Model: i.Model, Started: i.Started.UTC().Format(time.RFC3339Nano),
-			Last: i.Last.UTC().Format(time.RFC3339Nano), Entries: i.Entries, Tip: i.Tip, Agents: i.Agents, Held: i.Held, Imported: i.Imported, Usage: i.Usage, Limits: i.Limits}
-		if i.Parent != nil {
-			run.Parent = &Origin{i.Parent.Run, i.Parent.Seq}
-		}
-		if goal, err := l.Content(ctx, i.ID, i.Goal); err == nil {
-			run.Goal = string(goal)
-		} else if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrErased) {
+		run, err := l.shown(ctx, i)
+		if err != nil {
 			return nil, err
 		}
 		runs = append(runs, run)
 	}
 	slices.SortStableFunc(runs, func(a, b Run) int { return -compare(a.Started, b.Started) })
 	return runs, nil
+}
+
+// Run is one of them.
+func (l Store) Run(ctx context.Context, run journal.RunID) (Run, error) {
+	info, err := l.store.Info(run)
+	if err == nil && info.Entries == 0 {
+		err = fmt.Errorf("run %s: it did not start: %w", run, ErrNotFound)
+	}
+	if err != nil {
+		return Run{}, err
+	}
+	return l.shown(ctx, info)
+}
+
+func (l Store) shown(ctx context.Context, i state.RunInfo) (Run, error) {
+	run := Run{ID: i.ID, Source: SourceTacho, Family: i.Family, Status: i.Status, Why: i.Why, Model: i.Model, Started: i.Started.UTC().Format(time.RFC3339Nano),
+		Last: i.Last.UTC().Format(time.RFC3339Nano), Entries: i.Entries, Tip: i.Tip, Agents: i.Agents, Held: i.Held, Imported: i.Imported, Usage: i.Usage, Limits: i.Limits}
+	if i.Parent != nil {
+		run.Parent = &Origin{i.Parent.Run, i.Parent.Seq}
+	}
+	goal, err := l.Content(ctx, i.ID, i.Goal)
+	if err != nil && !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrErased) {
+		return run, err
+	}
+	run.Goal = string(goal)
+	return run, nil
 }
 
 func compare(a, b string) int {

@@ -23,6 +23,8 @@ import (
 type Source interface {
 	// Runs lists the runs, newest first.
 	Runs(ctx context.Context) ([]Run, error)
+	// Run is one of them, read without the others.
+	Run(ctx context.Context, run journal.RunID) (Run, error)
 	// Entries yields the stored lines of a run from seq on, in order, until the newest.
 	Entries(ctx context.Context, run journal.RunID, from int64) iter.Seq2[[]byte, error]
 	// Heads are the signed heads of a run, oldest first.

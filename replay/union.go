@@ -61,6 +61,22 @@ func (u *Union) Runs(ctx context.Context) ([]Run, error) {
 	return runs, nil
 }
 
+// Run is one of them.
+func (u *Union) Run(ctx context.Context, run journal.RunID) (Run, error) {
+	found, err := u.near.Run(ctx, run)
+	if errors.Is(err, ErrNotFound) {
+		return u.far.Run(ctx, run)
+	}
+	if err != nil || !found.Imported || found.Status == journal.StatusEnded {
+		return found, err
+	}
+	if longer, err := u.far.Run(ctx, run); err == nil && longer.Entries > found.Entries { // else the copy is what there is
+		longer.Imported = true
+		return longer, nil
+	}
+	return found, nil
+}
+
 // of is the source that has the run; if none has, near says so.
 func (u *Union) of(ctx context.Context, run journal.RunID) Follower {
 	u.mu.Lock()
@@ -81,15 +97,14 @@ func (u *Union) of(ctx context.Context, run journal.RunID) Follower {
 // nearOrFurther is the source of a run that near has. That a copy is as long as what far has is true for
 // now only; and if far does not answer, the copy is what there is.
 func (u *Union) nearOrFurther(ctx context.Context, run journal.RunID) Follower {
-	runs, err := u.near.Runs(ctx)
+	here, err := u.near.Run(ctx, run)
+	if errors.Is(err, ErrNotFound) || err == nil && (!here.Imported || here.Status == journal.StatusEnded) {
+		return u.at(run, u.near)
+	}
 	if err != nil {
 		return u.near
 	}
-	i := slices.IndexFunc(runs, func(r Run) bool { return r.ID == run })
-	if i < 0 || !runs[i].Imported || runs[i].Status == journal.StatusEnded {
-		return u.at(run, u.near)
-	}
-	for _, err := range u.far.Entries(ctx, run, runs[i].Entries) {
+	for _, err := range u.far.Entries(ctx, run, here.Entries) {
 		if err == nil {
 			return u.at(run, further{u.far, u.near})
 		}

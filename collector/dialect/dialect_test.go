@@ -32,7 +32,7 @@ func TestLiftsAgree(t *testing.T) {
 		}
 		var s tables.Span
 		reached := bit == tables.LiftRunID || bit == tables.LiftFinishReasons ||
-			l.Type == tables.TypeString && textColumn(&s, int8(bit)) != nil || l.Type == tables.TypeInt && numberColumn(&s, int8(bit)) != nil
+			l.Type == tables.TypeString && s.TextColumn(int8(bit)) != nil || l.Type == tables.TypeInt && s.NumberColumn(int8(bit)) != nil
 		if !reached {
 			t.Errorf("%s has no column of type %c", l.Key, l.Type)
 		}

@@ -78,76 +78,6 @@ func liftOf(key string) int8 {
 	return unlifted
 }
 
-// textColumn is the column of an attribute that is a string.
-func textColumn(s *tables.Span, lift int8) *string {
-	switch lift {
-	case tables.LiftOperation:
-		return &s.Operation
-	case tables.LiftProvider:
-		return &s.Provider
-	case tables.LiftRequestModel:
-		return &s.RequestModel
-	case tables.LiftResponseModel:
-		return &s.ResponseModel
-	case tables.LiftResponseID:
-		return &s.ResponseID
-	case tables.LiftConversationID:
-		return &s.ConversationID
-	case tables.LiftAgent:
-		return &s.Agent
-	case tables.LiftAgentID:
-		return &s.AgentID
-	case tables.LiftAgentPath:
-		return &s.AgentPath
-	case tables.LiftTool:
-		return &s.Tool
-	case tables.LiftToolCallID:
-		return &s.ToolCallID
-	case tables.LiftErrorType:
-		return &s.ErrorType
-	case tables.LiftIntentText:
-		return &s.IntentText
-	case tables.LiftIntentSource:
-		return &s.IntentSource
-	case tables.LiftToolEffect:
-		return &s.ToolEffect
-	case tables.LiftToolScope:
-		return &s.ToolScope
-	case tables.LiftPolicyDecision:
-		return &s.PolicyDecision
-	}
-	return nil
-}
-
-// numberColumn is the column of an attribute that is an int.
-func numberColumn(s *tables.Span, lift int8) *int64 {
-	switch lift {
-	case tables.LiftInputTokens:
-		return &s.InputTokens
-	case tables.LiftOutputTokens:
-		return &s.OutputTokens
-	case tables.LiftCachedTokens:
-		return &s.CachedTokens
-	case tables.LiftCacheCreation, tables.LiftCacheWrite:
-		return &s.CacheWriteTokens
-	case tables.LiftReasoningTokens:
-		return &s.ReasoningTokens
-	case tables.LiftCostNUSD:
-		return &s.CostNUSD
-	case tables.LiftEntrySeq:
-		return &s.EntrySeq
-	case tables.LiftStep:
-		return &s.Step
-	case tables.LiftDeltaFiles:
-		return &s.DeltaFiles
-	case tables.LiftDeltaAdded:
-		return &s.DeltaAdded
-	case tables.LiftDeltaRemoved:
-		return &s.DeltaRemoved
-	}
-	return nil
-}
-
 // maxFinish bounds what a list of finish reasons may hold to be lifted.
 const maxFinish = 64
 
@@ -158,14 +88,14 @@ func lift(s *tables.Span, number int8, v otlp.Value) bool {
 		if number == tables.LiftRunID {
 			return v.Text == runText(s.TraceID)
 		}
-		column := textColumn(s, number)
+		column := s.TextColumn(number)
 		if column == nil || len(v.Text) > tables.MaxValue {
 			return false
 		}
 		*column = v.Text
 		return true
 	case otlp.Int:
-		column := numberColumn(s, number)
+		column := s.NumberColumn(number)
 		if column == nil {
 			return false
 		}

@@ -121,9 +121,9 @@ func (w *Writer) read(row *tables.Span, attrs []otlp.Attr) {
 		if row.Lifted&(1<<n) != 0 {
 			continue
 		}
-		if column := textColumn(row, n); column != nil && a.Value.Type == otlp.String {
+		if column := row.TextColumn(n); column != nil && a.Value.Type == otlp.String {
 			*column = cutText(a.Value.Text)
-		} else if column := numberColumn(row, n); column != nil {
+		} else if column := row.NumberColumn(n); column != nil {
 			readNumber(column, a.Value)
 		} else if n == tables.LiftFinishReasons && a.Value.Type == otlp.String {
 			row.FinishReasons = append(row.FinishReasons[:0], cutText(a.Value.Text))

@@ -31,6 +31,18 @@ func (p Page) parameters() []string {
 	return []string{"limit", fmt.Sprint(limit), "before", fmt.Sprint(before), "before_run", uuid.UUID(p.BeforeRun).String()}
 }
 
+// stretch bounds the ids of a list.
+type stretch struct{ first, last [16]byte }
+
+// all ids, and one alone.
+var all = stretch{last: [16]byte(uuid.Max)}
+
+func one(id [16]byte) stretch { return stretch{id, id} }
+
+func (i stretch) parameters() []string {
+	return []string{"first", uuid.UUID(i.first).String(), "last", uuid.UUID(i.last).String()}
+}
+
 // Run is a run of ours as a list shows it.
 type Run struct {
 	ID        journal.RunID
@@ -57,9 +69,30 @@ const maxGoal = 4 << 10
 
 // Runs are our own runs, newest first.
 func (s *Store) Runs(ctx context.Context, page Page) ([]Run, error) {
-	runs, err := list(with(ctx, append(page.parameters(), "project", s.project)...), s, question("runs"), scanRun)
+	runs, err := s.listRuns(ctx, page, all)
 	if err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)
+	}
+	return runs, nil
+}
+
+// Run is one of them; ErrNotFound if nothing of it has arrived.
+func (s *Store) Run(ctx context.Context, id journal.RunID) (Run, error) {
+	runs, err := s.listRuns(ctx, Page{Limit: 1}, one(id))
+	if err == nil && len(runs) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Run{}, fmt.Errorf("run %s: %w", id, err)
+	}
+	return runs[0], nil
+}
+
+func (s *Store) listRuns(ctx context.Context, page Page, ids stretch) ([]Run, error) {
+	ask := with(ctx, append(append(page.parameters(), ids.parameters()...), "project", s.project)...)
+	runs, err := list(ask, s, question("runs"), scanRun)
+	if err != nil {
+		return nil, err
 	}
 	return runs, s.fillGoals(ctx, runs)
 }
@@ -113,46 +146,4 @@ func (s *Store) fillGoals(ctx context.Context, runs []Run) error {
 		}
 	}
 	return nil
-}
-
-// Trace is a trace of somebody else's agent as a list shows it: a run of source otlp.
-type Trace struct {
-	ID           [16]byte
-	Spans        int64
-	Service      string
-	Name         string // of the root; of the oldest span while there is no root
-	HasRoot      bool   // the root has ended, so that the trace may be taken for complete
-	Conversation string
-	Model        string
-	Started      time.Time
-	Ended        time.Time // end of the last span so far
-	Received     time.Time // arrival of the last span so far
-	Errors       int64     // spans with the status error
-	Answers      int64     // of models
-	Calls        int64     // of tools
-	Agents       int64     // invocations
-	Input        int64     // tokens of model calls, cached ones included
-	Output       int64
-	Cached       int64
-	CostNUSD     int64
-	Unpriced     int64 // model calls whose price is unknown
-}
-
-// Traces are the traces of other people's agents, newest first.
-func (s *Store) Traces(ctx context.Context, page Page) ([]Trace, error) {
-	traces, err := list(with(ctx, append(page.parameters(), "project", s.project)...), s, question("traces"), func(r driver.Rows) (Trace, error) {
-		var t Trace
-		var id uuid.UUID
-		var start, end, received int64
-		var hasRoot uint8
-		err := r.Scan(&id, &t.Spans, &start, &end, &received, &t.Service, &t.Name, &hasRoot, &t.Conversation, &t.Model, &t.Errors, &t.Answers,
-			&t.Calls, &t.Agents, &t.Input, &t.Output, &t.Cached, &t.CostNUSD, &t.Unpriced)
-		t.ID, t.HasRoot = id, hasRoot == 1
-		t.Started, t.Ended, t.Received = time.Unix(0, start).UTC(), time.Unix(0, end).UTC(), time.UnixMilli(received).UTC()
-		return t, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list traces: %w", err)
-	}
-	return traces, nil
 }

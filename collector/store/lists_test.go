@@ -147,7 +147,7 @@ func TestTracesAreListed(t *testing.T) {
 			}
 		})
 	}
-	got, err := s.Traces(t.Context(), store.Page{})
+	got, err := s.Traces(t.Context(), store.TraceFilter{}, store.Page{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,14 +159,14 @@ func TestTracesAreListed(t *testing.T) {
 	}
 	start := time.Unix(0, at).UTC()
 	want := []store.Trace{
-		{ID: [16]byte{15: 1}, Spans: 4, Service: "svc", Name: "invoke_agent x", HasRoot: true, Conversation: "talk", Model: "kimi-k2.6", Started: start.Add(time.Second),
+		{ID: [16]byte{15: 1}, Spans: 4, Service: "svc", Name: "invoke_agent x", HasRoot: true, Status: "done", Conversation: "talk", Model: "kimi-k2.6", Started: start.Add(time.Second),
 			Ended: start.Add(10 * time.Second), Errors: 1, Answers: 2, Calls: 1, Agents: 1, Input: 300, Output: 30, Cached: 50, CostNUSD: 7, Unpriced: 1},
-		{ID: [16]byte{15: 2}, Spans: 1, Service: "svc", Name: "chat x", Started: start.Add(9*time.Second - time.Hour), Ended: start.Add(9*time.Second - time.Hour + 500*time.Millisecond), Answers: 1, Unpriced: 1},
+		{ID: [16]byte{15: 2}, Spans: 1, Service: "svc", Name: "chat x", Status: "done", Started: start.Add(9*time.Second - time.Hour), Ended: start.Add(9*time.Second - time.Hour + 500*time.Millisecond), Answers: 1, Unpriced: 1},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("traces (want -, got +):\n%s", diff)
 	}
-	if page, err := s.Traces(t.Context(), store.Page{Limit: 9, Before: got[0].Started, BeforeRun: got[0].ID}); err != nil || len(page) != 1 || page[0].ID != got[1].ID {
+	if page, err := s.Traces(t.Context(), store.TraceFilter{}, store.Page{Limit: 9, Before: got[0].Started, BeforeRun: got[0].ID}); err != nil || len(page) != 1 || page[0].ID != got[1].ID {
 		t.Errorf("second page: %v (%v)", page, err)
 	}
 }
@@ -192,8 +192,9 @@ func TestListUsesProjection(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := clickhouse.Context(t.Context(),
-		clickhouse.WithParameters(clickhouse.Parameters{"project": "default", "before": "0", "before_run": uuid.Nil.String(), "limit": "100"}),
-		clickhouse.WithSettings(clickhouse.Settings{"optimize_use_projections": 1, "force_optimize_projection": 1, "force_optimize_projection_name": "traces"}))
+		clickhouse.WithParameters(clickhouse.Parameters{"project": "default", "before": "0", "before_run": uuid.Nil.String(), "limit": "100",
+			"first": uuid.Nil.String(), "last": uuid.Max.String(), "recent": "0", "status": "[]", "words": "[]"}),
+		clickhouse.WithSettings(clickhouse.Settings{"optimize_use_projections": 1, "force_optimize_projection": 1, "force_optimize_projection_name": "traces_by_root"}))
 	rows, err := connect(t, dsn).Query(ctx, string(question))
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
--- The list of our own runs, newest first: the newest row of each.
+-- The list of our own runs, newest first: the newest row of each. One run alone is the list from it to it.
 SELECT run, family, parent, parent_seq, status, why, goal, model, toUnixTimestamp64Nano(started), toUnixTimestamp64Nano(last), entries, tip,
     agents, held, steps, calls, input_tokens, cached_tokens, output_tokens, reasoning_tokens, estimated, cost_nusd, unpriced, active_us,
     limit_steps, limit_tokens, limit_cost_nusd, limit_seconds
@@ -6,7 +6,7 @@ FROM
 (
     SELECT *
     FROM runs
-    WHERE project = {project:String}
+    WHERE project = {project:String} AND run BETWEEN {first:UUID} AND {last:UUID}
     ORDER BY run, version DESC
     LIMIT 1 BY run
 )

@@ -130,6 +130,12 @@ func (c *Client) Runs(ctx context.Context) (runs []replay.Run, err error) {
 	return runs, err
 }
 
+// Run is one of them.
+func (c *Client) Run(ctx context.Context, run journal.RunID) (found replay.Run, err error) {
+	err = c.call(ctx, http.MethodGet, runPath(run, ""), nil, &found)
+	return found, err
+}
+
 func (c *Client) Entries(ctx context.Context, run journal.RunID, from int64) iter.Seq2[[]byte, error] {
 	return c.lines(ctx, runPath(run, fmt.Sprintf("/entries?from=%d", from)))
 }

@@ -11,6 +11,7 @@
 // Reading, all of it as stored and checked by the reader ([Client] is a replay.Source):
 //
 //	GET /owner/runs                                  the list
+//	GET /owner/runs/{run}                            one of it
 //	GET /owner/runs/{run}/entries?from=N[&follow=1]  one stored line a line
 //	GET /owner/runs/{run}/heads | /salt | /content/{ref} | /objects/{name}
 //	GET /owner/runs/{run}/checkpoint?seq=N | /chunks/{name}

@@ -21,6 +21,18 @@ func (r reader) runs(c echo.Context) error {
 	return c.JSON(http.StatusOK, runs)
 }
 
+func (r reader) run(c echo.Context) error {
+	id, err := runParam(c)
+	if err != nil {
+		return err
+	}
+	run, err := r.journal.Run(c.Request().Context(), id)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, run)
+}
+
 // entries streams lines; with follow it stays until the run or the server ends.
 func (r reader) entries(c echo.Context, stopped context.Context) error {
 	run, err := runParam(c)
