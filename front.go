@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +15,6 @@ import (
 	"tachograph/schemas/journal"
 	"tachograph/schemas/loopback"
 	"tachograph/web"
-	"tachograph/web/owner"
 	"tachograph/web/requests"
 	"tachograph/web/ui"
 )
@@ -72,21 +70,13 @@ func (c *cli) site(s *station, w *workshop) (*web.Server, error) {
 		return nil, fmt.Errorf("open the pages: %w", err)
 	}
 	return web.New(web.Config{
-		Journal: withJournal{w.Journal}, Operator: w.operator(), Spans: spans.NewView(w.Journal, c.project),
+		Journal: replay.NewUnion(replay.Local(w.store), s.journals()), Traces: s.store, Operator: w.operator(), Spans: spans.NewView(w.Journal, c.project),
 		Shipped: func(run journal.RunID) (int64, bool) {
 			shipped, total := w.out.ship.Shipped(run)
 			return shipped, total > 0
 		},
 		Keys: keys, Requests: asked, Assets: pages, Parts: parts(s), Project: c.project, Version: version(), Person: c.person(), Log: s.log,
 	})
-}
-
-// withJournal leaves out the runs that have no journal: pages of other people's traces are not built yet.
-type withJournal struct{ owner.Journal }
-
-func (j withJournal) Runs(ctx context.Context) ([]replay.Run, error) {
-	runs, err := j.Journal.Runs(ctx)
-	return slices.DeleteFunc(runs, func(r replay.Run) bool { return r.Source == replay.SourceOTLP }), err
 }
 
 func (f *front) Close() error {

@@ -12,6 +12,7 @@ import (
 	"tachograph/schemas/journal"
 	"tachograph/web/api"
 	"tachograph/web/story"
+	"tachograph/web/traces"
 )
 
 // maxPiece is how many bytes of a text or a file one answer holds.
@@ -93,15 +94,11 @@ func (s *Server) GetContent(ctx context.Context, request api.GetContentRequestOb
 	if err := ref.UnmarshalText([]byte(request.Ref)); err != nil {
 		return nil, fail(kindMalformed, "%v", err)
 	}
-	run, err := s.own(ctx, request.Id)
+	found, err := s.subject(ctx, request.Id)
 	if err != nil {
 		return nil, err
 	}
-	b, err := s.Journal.Content(ctx, run.ID, ref)
-	if err != nil {
-		return nil, err
-	}
-	text, err := story.Part(b, deref(request.Params.Part))
+	text, err := s.part(ctx, found, ref, deref(request.Params.Part))
 	if errors.Is(err, story.ErrNoPart) {
 		return nil, fail(kindNotFound, "content %s: %v", ref.Short(), err)
 	}
@@ -109,4 +106,20 @@ func (s *Server) GetContent(ctx context.Context, request api.GetContentRequestOb
 		return nil, err
 	}
 	return pieceOf([]byte(text), offset, limit), nil
+}
+
+// part is a part of what an entry of a run, or a span of a trace, names.
+func (s *Server) part(ctx context.Context, of subject, ref journal.Ref, part string) (string, error) {
+	if of.trace != nil {
+		b, err := s.Traces.CutValue(ctx, of.trace.ID, ref)
+		if err != nil {
+			return "", err
+		}
+		return traces.Part(b, part)
+	}
+	b, err := s.Journal.Content(ctx, of.run.ID, ref)
+	if err != nil {
+		return "", err
+	}
+	return story.Part(b, part)
 }

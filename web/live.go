@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"tachograph/collector/store"
 	"tachograph/replay"
 	"tachograph/runner"
 	"tachograph/schemas/journal"
@@ -164,21 +165,21 @@ func (l liveList) tellTraces(st *stream, since time.Time, known map[string]seen)
 	if l.s.Traces == nil {
 		return since, nil
 	}
-	found, err := l.s.Traces.Traces(l.ctx, time.Time{}, journal.RunID{}, 100)
+	found, err := l.s.Traces.Traces(l.ctx, l.s.traceFilter(), store.Page{Limit: 100})
 	if err != nil {
 		return since, err
 	}
 	newest := since
 	for _, t := range found {
-		sum := traceSummary(t)
+		sum := l.s.traceSummary(t)
 		now := seen{entries: t.Spans}
-		if was, ok := known[sum.Id]; t.Heard.Before(since) || ok && was == now {
+		if was, ok := known[sum.Id]; t.Received.Before(since) || ok && was == now {
 			continue
 		}
 		known[sum.Id] = now
 		st.send("run", "", sum)
-		if t.Heard.After(newest) {
-			newest = t.Heard
+		if t.Received.After(newest) {
+			newest = t.Received
 		}
 	}
 	return newest, nil

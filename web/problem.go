@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"tachograph/collector/store"
 	"tachograph/replay"
 	"tachograph/runner"
 	"tachograph/web/api"
@@ -47,6 +48,7 @@ var problems = []struct {
 	kind
 }{
 	{replay.ErrNotFound, kindNotFound},
+	{store.ErrNotFound, kindNotFound},
 	{replay.ErrErased, kindErased},
 	{runner.ErrNotLive, kindNotLive},
 	{context.DeadlineExceeded, kindUnavailable},

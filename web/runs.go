@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"tachograph/collector/store"
 	"tachograph/replay"
 	"tachograph/schemas/journal"
 	"tachograph/web/api"
@@ -23,13 +25,17 @@ const maxGoal = 300
 // subject is what an id names: a run of ours, or a trace of somebody else's agent.
 type subject struct {
 	run   *replay.Run
-	trace *Trace
+	trace *store.Trace
 }
 
+// parseRun reads a run's id, or a trace id as everybody else spells it.
 func parseRun(text string) (journal.RunID, error) {
+	if b, err := hex.DecodeString(text); err == nil && len(b) == len(journal.RunID{}) {
+		return journal.RunID(b), nil
+	}
 	id, err := journal.ParseRunID(text)
 	if err != nil {
-		return id, fail(kindMalformed, "%v", err)
+		return id, fail(kindMalformed, "%v, or the 32 hex digits of a trace id", err)
 	}
 	return id, nil
 }
@@ -40,23 +46,23 @@ func (s *Server) subject(ctx context.Context, text string) (subject, error) {
 	if err != nil {
 		return subject{}, err
 	}
-	runs, err := s.Journal.Runs(ctx)
-	if err != nil {
+	run, err := s.Journal.Run(ctx, id)
+	if err == nil {
+		return subject{run: &run}, nil
+	}
+	if !errors.Is(err, replay.ErrNotFound) {
 		return subject{}, err
 	}
-	if i := slices.IndexFunc(runs, func(r replay.Run) bool { return r.ID == id }); i >= 0 {
-		return subject{run: &runs[i]}, nil
-	}
 	if s.Traces != nil {
-		t, err := s.Traces.Trace(ctx, id)
+		t, err := s.Traces.Trace(ctx, id, s.traceFilter())
 		if err == nil {
 			return subject{trace: &t}, nil
 		}
-		if !errors.Is(err, replay.ErrNotFound) {
+		if !errors.Is(err, store.ErrNotFound) {
 			return subject{}, err
 		}
 	}
-	return subject{}, fail(kindNotFound, "run %s: there is none with this id here: /api/runs lists the runs", id)
+	return subject{}, fail(kindNotFound, "run %s: there is none with this id here: /api/runs lists the runs; one that was just sent over OTLP comes within seconds", id)
 }
 
 // own finds a run that has a journal.
@@ -66,7 +72,7 @@ func (s *Server) own(ctx context.Context, text string) (replay.Run, error) {
 		return replay.Run{}, err
 	}
 	if found.run == nil {
-		return replay.Run{}, fail(kindNoJournal, "run %s is a trace of somebody else's agent: it has spans, but no journal", found.trace.ID)
+		return replay.Run{}, fail(kindNoJournal, "run %s is a trace of somebody else's agent: it has spans, a transcript and a timeline, but no journal to rebuild states from, to verify or to fork", journal.RunID(found.trace.ID))
 	}
 	return *found.run, nil
 }
@@ -127,21 +133,23 @@ func statusOf(r replay.Run) api.Status {
 	return api.StatusRunning
 }
 
-func traceSummary(t Trace) api.RunSummary {
-	status := api.StatusDone
-	switch {
-	case t.Open:
-		status = api.StatusRunning
-	case t.Failed:
-		status = api.StatusFailed
-	}
-	sum := api.RunSummary{Id: t.ID.String(), Source: api.Otlp, Project: t.Project, Status: status, Goal: beginning(t.Name), Model: t.Model, Service: some(t.Service),
-		StartedAt: t.Started, LastAt: t.Heard, Agents: t.Agents, Steps: t.Chats, Calls: t.Tools, Spans: ptr(t.Spans), Errors: t.Errors,
-		Tokens: story.Tokens(t.Tokens), Cost: story.CostOf(t.CostNUSD, t.Unpriced == 0)}
-	if !t.Open {
+func (s *Server) traceSummary(t store.Trace) api.RunSummary {
+	sum := api.RunSummary{Id: journal.RunID(t.ID).String(), Source: api.Otlp, Project: s.Traces.Project(), Status: api.Status(t.Status), Goal: beginning(t.Name),
+		Model: text(t.Model), Service: some(text(t.Service)), StartedAt: t.Started, LastAt: t.Received, Agents: t.Agents, Steps: t.Answers, Calls: t.Calls,
+		Spans: ptr(t.Spans), Errors: t.Errors, Tokens: api.Tokens{Input: t.Input, Cached: t.Cached, Output: t.Output},
+		Cost: story.CostOf(t.CostNUSD, t.Unpriced == 0)}
+	if t.Status != store.TraceRunning {
 		sum.EndedAt = ptr(t.Ended)
 	}
+	if !t.HasRoot {
+		sum.Why = ptr("no root")
+	}
 	return sum
+}
+
+// traceFilter reads the status of traces as of now.
+func (s *Server) traceFilter() store.TraceFilter {
+	return store.TraceFilter{Recent: s.Clock().Add(-replay.TraceQuiet)}
 }
 
 // beginning is the first characters of a goal.
@@ -269,26 +277,25 @@ func (s *Server) summaries(ctx context.Context, f filter, after position, limit 
 	return all[:min(limit, len(all))], nil
 }
 
-// traces lists other people's traces: pages of the store, until enough pass the filter.
-func (s *Server) traces(ctx context.Context, f filter, after position, limit int) (kept []api.RunSummary, err error) {
-	const page = 500
-	for len(kept) < limit {
-		found, err := s.Traces.Traces(ctx, after.started, after.id, page)
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range found {
-			if sum := traceSummary(t); f.admits(sum, t.Name) {
-				kept = append(kept, sum)
-			}
-		}
-		if len(found) < page {
-			break
-		}
-		last := found[len(found)-1]
-		after = position{last.Started, last.ID}
+// traces lists other people's traces that pass the filter, which the store applies.
+func (s *Server) traces(ctx context.Context, f filter, after position, limit int) ([]api.RunSummary, error) {
+	if f.project != "" && f.project != s.Traces.Project() {
+		return nil, nil
 	}
-	return kept, nil
+	ask := s.traceFilter()
+	ask.Words = f.words
+	for _, status := range f.status {
+		ask.Status = append(ask.Status, string(status))
+	}
+	found, err := s.Traces.Traces(ctx, ask, store.Page{Limit: limit, Before: after.started, BeforeRun: after.id})
+	if err != nil {
+		return nil, err
+	}
+	listed := make([]api.RunSummary, 0, len(found))
+	for _, t := range found {
+		listed = append(listed, s.traceSummary(t))
+	}
+	return listed, nil
 }
 
 // GetRun answers with a run's header.
@@ -298,7 +305,7 @@ func (s *Server) GetRun(ctx context.Context, request api.GetRunRequestObject) (a
 		return nil, err
 	}
 	if t := found.trace; t != nil {
-		return api.GetRun200JSONResponse(api.Run{Summary: traceSummary(*t), Goal: *story.Show(t.Name, journal.Ref{}, ""), Family: t.ID.String(),
+		return api.GetRun200JSONResponse(api.Run{Summary: s.traceSummary(*t), Goal: *story.Show(t.Name, journal.Ref{}, ""), Family: journal.RunID(t.ID).String(),
 			HeldCalls: []api.HeldCall{}, Forks: []api.ForkedRun{}}), nil
 	}
 	r := *found.run

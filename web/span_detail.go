@@ -3,7 +3,11 @@ package web
 import (
 	"encoding/hex"
 	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
 
+	"tachograph/schemas/journal"
 	"tachograph/schemas/tables"
 	"tachograph/web/api"
 	"tachograph/web/story"
@@ -17,11 +21,18 @@ var attributeTypes = map[byte]api.AttributeType{
 	tables.TypeDouble: api.AttributeTypeDouble, tables.TypeBytes: api.AttributeTypeBytes, tables.TypeJSON: api.AttributeTypeJson, tables.TypeNone: api.AttributeTypeEmpty,
 }
 
-func attributes(pairs []tables.Attr) []api.Attribute {
+// attributes shows pairs that stand in a place; cuts are those of the span.
+func attributes(pairs []tables.Attr, place string, cuts []tables.Cut) []api.Attribute {
 	all := make([]api.Attribute, 0, len(pairs))
 	for _, p := range pairs {
 		told := api.Attribute{Key: text(p.Key), Type: attributeTypes[p.Type], Value: story.Cut(p.Value, maxValue)}
 		told.Cut = some(len(p.Value) > maxValue)
+		if i := slices.IndexFunc(cuts, func(c tables.Cut) bool { return c.Place == place && c.Key == p.Key }); i >= 0 {
+			told.Cut, told.Size = ptr(true), ptr(int64(min(cuts[i].Size, journal.MaxInt)))
+			if ref := journal.Ref(cuts[i].Body); !ref.IsZero() {
+				told.Ref = ptr(ref.String())
+			}
+		}
 		all = append(all, told)
 	}
 	return all
@@ -29,17 +40,17 @@ func attributes(pairs []tables.Attr) []api.Attribute {
 
 // spanDetail is a span with everything that was sent of it.
 func spanDetail(e *tables.Span) api.SpanDetail {
-	told := api.SpanDetail{Span: spanOf(row{ended: e}, e.Start), Attributes: attributes(e.Attributes), Resource: resource(e.Resource),
+	told := api.SpanDetail{Span: spanOf(row{ended: e}, e.Start), Attributes: attributes(e.Attributes, "", e.Cut), Resource: resource(e.Resource),
 		StatusMessage: some(text(e.StatusMessage)), ScopeName: some(text(e.ScopeName)), ScopeVersion: some(text(e.ScopeVersion)),
 		Events: []api.SpanEvent{}, Links: []api.SpanLink{}, Cut: []string{}}
-	for _, event := range e.Events {
-		told.Events = append(told.Events, api.SpanEvent{Time: nano(event.Time), Name: text(event.Name), Attributes: attributes(event.Attributes)})
+	for i, event := range e.Events {
+		told.Events = append(told.Events, api.SpanEvent{Time: nano(event.Time), Name: text(event.Name), Attributes: attributes(event.Attributes, "event "+strconv.Itoa(i), e.Cut)})
 	}
-	for _, link := range e.Links {
-		told.Links = append(told.Links, api.SpanLink{Trace: hex.EncodeToString(link.TraceID[:]), Span: spanHex(link.SpanID), Attributes: attributes(link.Attributes)})
+	for i, link := range e.Links {
+		told.Links = append(told.Links, api.SpanLink{Trace: hex.EncodeToString(link.TraceID[:]), Span: story.SpanID(link.SpanID), Attributes: attributes(link.Attributes, "link "+strconv.Itoa(i), e.Cut)})
 	}
 	for _, cut := range e.Cut {
-		told.Cut = append(told.Cut, text(cut.Key))
+		told.Cut = append(told.Cut, text(strings.TrimSpace(cut.Place+" "+cut.Key)))
 	}
 	return told
 }

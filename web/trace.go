@@ -5,113 +5,96 @@ import (
 	"maps"
 	"slices"
 
-	"tachograph/schemas/attr"
-	"tachograph/schemas/journal"
+	"tachograph/collector/store"
 	"tachograph/schemas/tables"
 	"tachograph/web/api"
 	"tachograph/web/story"
+	"tachograph/web/traces"
 )
 
 // traceTranscript tells a trace of somebody else's agent: its questions and calls, by start. seq
 // counts the items; what a span does not say is not there.
-func (s *Server) traceTranscript(ctx context.Context, t Trace, backward bool, from, before int64, limit int) (api.GetTranscriptResponseObject, error) {
-	all, _, err := s.rows(ctx, s.Traces, t.ID)
-	if err != nil {
-		return nil, err
-	}
-	items := []api.Item{}
-	for _, r := range all {
-		if item, ok := traceItem(r); ok {
-			item.Seq = int64(len(items))
-			item.Last = item.Seq
-			items = append(items, item)
-		}
-	}
-	total := int64(len(items))
+func (s *Server) traceTranscript(ctx context.Context, t store.Trace, backward bool, from, before int64, limit int) (api.GetTranscriptResponseObject, error) {
+	total := t.Answers + t.Calls
 	first, end := min(from, total), min(from+int64(limit), total)
 	if backward {
 		end = min(before, total)
 		first = max(end-int64(limit), 0)
 	}
-	page := story.Page{Items: items[first:end], Next: -1, Previous: -1}
+	page := story.Page{Items: []api.Item{}, Next: -1, Previous: -1}
 	if end < total {
 		page.Next = end
 	}
 	if first > 0 {
 		page.Previous = first
 	}
-	for i := range page.Items {
-		if err := s.addMessages(ctx, t.ID, &page.Items[i]); err != nil {
+	if first < end {
+		var err error
+		if page.Items, err = s.tellTrace(ctx, t, first, int(end-first)); err != nil {
 			return nil, err
 		}
 	}
 	return api.GetTranscript200JSONResponse(transcript(page, total)), nil
 }
 
-// traceItem makes an item of a span, if it is one that a story tells.
-func traceItem(r row) (api.Item, bool) {
-	span := spanOf(r, 0)
-	item := api.Item{Time: span.Start, Agent: span.Agent, Span: ptr(span.Id), Step: span.Step}
-	switch span.Operation {
-	case "chat", "generate_content", "text_completion":
-		item.Type = api.ItemTypeTurn
-		item.Turn = &api.Turn{Status: api.TurnStatusAsking, Model: deref(span.Model), Attempt: 1, Tokens: span.Tokens, Cost: span.Cost}
-		if e := r.ended; e != nil {
-			item.Turn.Status, item.Turn.AnsweredAt = api.TurnStatusOk, ptr(nano(e.Start+int64(e.DurationNS)))
-			if e.StatusCode == 2 || e.ErrorType != "" {
-				item.Turn.Status = api.TurnStatusFailed
-				item.Turn.Error = story.Show(deref(span.Error), journal.Ref{}, "")
-			}
-			if len(e.FinishReasons) > 0 {
-				item.Turn.Finish = some(e.FinishReasons[0])
-			}
+// tellTrace makes items of a stretch of the spans that a story tells.
+func (s *Server) tellTrace(ctx context.Context, t store.Trace, first int64, count int) ([]api.Item, error) {
+	teller := traces.Teller{}
+	if t.Spans <= traces.MaxTree {
+		all, err := s.Traces.TraceSpans(ctx, t.ID, store.SpanPage{Limit: traces.MaxTree})
+		if err != nil {
+			return nil, err
 		}
-	case attr.OperationExecuteTool:
-		item.Type = api.ItemTypeCall
-		item.Call = &api.Call{Tool: deref(span.Tool), Status: api.CallStatusRunning, Effect: some(api.Effect(deref(span.Effect))), Scope: some(api.Scope(deref(span.Scope))), Attempts: 1, StartedAt: &span.Start}
-		if e := r.ended; e != nil {
-			item.Call.Status, item.Call.EndedAt = api.CallStatusOk, ptr(nano(e.Start+int64(e.DurationNS)))
-			item.Call.DurationUs = ptr(int64(e.DurationNS / 1000))
-			if e.StatusCode == 2 || e.ErrorType != "" {
-				item.Call.Status = api.CallStatusError
-			}
-		}
-	default:
-		return item, false
+		teller.Tree = traces.NewTree(all)
 	}
-	return item, true
+	light, err := s.Traces.TraceSpans(ctx, t.ID, store.SpanPage{Operations: traces.Operations(), Skip: int(first), Limit: count})
+	if err != nil || len(light) == 0 {
+		return []api.Item{}, err
+	}
+	ids := make([]uint64, len(light))
+	for i := range light {
+		ids[i] = light[i].SpanID
+	}
+	spans, err := s.Traces.WholeSpans(ctx, t.ID, ids)
+	if err != nil {
+		return nil, err
+	}
+	if teller.Whole, err = s.cutValues(ctx, t, spans); err != nil {
+		return nil, err
+	}
+	return teller.Tell(spans, first), nil
 }
 
-// addMessages reads what was said, as far as it was sent: whole messages as JSON, which is how
-// everybody's spans carry them.
-func (s *Server) addMessages(ctx context.Context, run journal.RunID, item *api.Item) error {
-	id, ok := spanNumber(deref(item.Span))
-	if !ok {
-		return nil
-	}
-	span, ended, err := s.Traces.Span(ctx, run, id)
-	if err != nil || !ended {
-		return err
-	}
-	value := func(keys ...string) *api.Text {
-		for _, key := range keys {
-			if i := slices.IndexFunc(span.Attributes, func(a tables.Attr) bool { return a.Key == key }); i >= 0 {
-				return story.Show(span.Attributes[i].Value, journal.Ref{}, "")
+// How much is read, for one page, of values that were cut when they came. What is longer is shown by its beginning.
+const (
+	maxCutValue  = 1 << 20
+	maxCutValues = 24 << 20
+)
+
+// cutValues reads those that a transcript shows.
+func (s *Server) cutValues(ctx context.Context, t store.Trace, spans []tables.Span) (map[[32]byte][]byte, error) {
+	wanted := traces.Wanted()
+	names := map[string][][32]byte{} // by conversation
+	seen, left := map[[32]byte]bool{}, uint64(maxCutValues)
+	for i := range spans {
+		for _, c := range spans[i].Cut {
+			if c.Place != "" || c.Body == ([32]byte{}) || c.Size > maxCutValue || c.Size > left || seen[c.Body] || !slices.Contains(wanted, c.Key) {
+				continue
 			}
+			seen[c.Body] = true
+			left -= c.Size
+			names[spans[i].ConversationID] = append(names[spans[i].ConversationID], c.Body)
 		}
-		return nil
 	}
-	switch {
-	case item.Turn != nil:
-		item.Turn.Message = value(attr.GenAIOutputMessages, "gen_ai.completion", "output.value", "traceloop.entity.output")
-	case item.Call != nil:
-		if args := value(attr.GenAIToolCallArguments, "input.value", "traceloop.entity.input"); args != nil {
-			item.Call.Args = *args
-			item.Call.Summary = some(story.Summary([]byte(args.Text)))
+	values := map[[32]byte][]byte{}
+	for conversation, of := range names {
+		found, err := s.Traces.CutValues(ctx, t.ID, conversation, of)
+		if err != nil {
+			return nil, err
 		}
-		item.Call.Result = value(attr.GenAIToolCallResult, "output.value", "traceloop.entity.output")
+		maps.Copy(values, found)
 	}
-	return nil
+	return values, nil
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

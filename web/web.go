@@ -2,8 +2,8 @@
 // runs are looked at under /api, and everything else is the page (web/ui). The contract is
 // web/api/openapi.yaml.
 //
-// It is handed what it shows and whom it asks: a journal to read, an operator to steer, readers of
-// spans. It holds no SQL and folds no state; looking at a run never runs anything, and what is shown
+// It is handed what it shows and whom it asks: a journal to read, an operator to steer, spans, the
+// store of other people's traces. It holds no SQL and folds no state; looking at a run never runs anything, and what is shown
 // is what is stored.
 //
 // It listens on loopback alone, without a token, so every request is suspect: any web page can make a
@@ -18,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"log/slog"
 	"net/http"
 	"time"
@@ -26,6 +25,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"golang.org/x/mod/sumdb/note"
 
+	"tachograph/collector/store"
 	"tachograph/runner"
 	"tachograph/schemas/journal"
 	"tachograph/schemas/tables"
@@ -45,47 +45,13 @@ type Operator interface {
 	Deny(ctx context.Context, run journal.RunID, call int64, by, reason string) error
 }
 
-// Spans reads the spans of our own runs. What it returns is the caller's to keep.
+// Spans reads the spans of our own runs: spans.View does.
 type Spans interface {
-	// Spans yields the spans of a run that have ended, in any order.
-	Spans(ctx context.Context, run journal.RunID) iter.Seq2[tables.Span, error]
-	// Open lists those that have not.
-	Open(ctx context.Context, run journal.RunID) ([]tables.OpenSpan, error)
-	// Span is an ended one with all its attributes and events; ok is false if there is none.
-	Span(ctx context.Context, run journal.RunID, span uint64) (row tables.Span, ok bool, err error)
-}
-
-// Traces reads the traces of other people's agents, by trace id, and their spans.
-type Traces interface {
-	Spans
-	// Traces lists at most limit of them, newest first: those before the one at (started, id) if
-	// started is not zero.
-	Traces(ctx context.Context, started time.Time, id journal.RunID, limit int) ([]Trace, error)
-	// Trace is one of them; replay.ErrNotFound if there is none with that id.
-	Trace(ctx context.Context, id journal.RunID) (Trace, error)
-}
-
-// Trace is a trace of somebody else's agent, as a list shows it. Counts are of its spans; tokens and
-// cost are those of model calls.
-type Trace struct {
-	ID       journal.RunID
-	Project  string
-	Name     string // of its root span, or of its first
-	Service  string
-	Model    string
-	Started  time.Time
-	Ended    time.Time // latest end
-	Heard    time.Time // newest arrival
-	Open     bool      // spans are known that have not ended
-	Failed   bool      // the root span has status error
-	Spans    int64
-	Errors   int64
-	Chats    int64
-	Tools    int64
-	Agents   int64
-	Tokens   journal.Tokens
-	CostNUSD int64
-	Unpriced int64 // model calls whose price is not known
+	// Spans shows them batch by batch: those that ended, and those that began and were not shown yet; of the last batch all that
+	// are open. What it shows is see's to keep.
+	Spans(ctx context.Context, run journal.RunID, see func(ended []tables.Span, open []tables.OpenSpan, last bool) error) error
+	// Span is one with all its attributes and events, or what is known of one that has not ended. Both are nil if there is none.
+	Span(ctx context.Context, run journal.RunID, span uint64) (ended *tables.Span, open *tables.OpenSpan, err error)
 }
 
 // Part is something that has to be ready.
@@ -98,8 +64,8 @@ type Part struct {
 type Config struct {
 	Journal  owner.Journal
 	Operator Operator
-	Spans    Spans  // of our own runs
-	Traces   Traces // of other people's; nil: no ClickHouse is connected
+	Spans    Spans        // of our own runs
+	Traces   *store.Store // of other people's traces; nil: no ClickHouse is connected
 	// Shipped says how many entries of a run ClickHouse has. May be nil.
 	Shipped  func(journal.RunID) (entries int64, known bool)
 	Keys     note.Verifiers // that are trusted; nil: none

@@ -146,6 +146,8 @@ func readOld(row *tables.Span, a *otlp.Attr) {
 		if row.OutputTokens == tables.Absent {
 			readNumber(&row.OutputTokens, a.Value)
 		}
+	default:
+		readOther(row, a)
 	}
 }
 

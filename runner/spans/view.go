@@ -31,68 +31,98 @@ type View struct {
 // NewView makes a View. project is what the rows say.
 func NewView(src Journals, project string) View { return View{src, project} }
 
-// Spans yields the spans that have ended, in the order in which they did. They are light: of what
-// people, models and tools wrote they hold only the intents, and no events.
-func (v View) Spans(ctx context.Context, run journal.RunID) iter.Seq2[tables.Span, error] {
-	return func(yield func(tables.Span, error) bool) {
-		shape := shaper{view: v, ctx: ctx, run: run}
-		_, err := v.each(ctx, run, func(s *span) (bool, error) {
-			row, err := shape.light(s)
-			return err == nil && yield(row, nil), err
-		})
+// How many spans end in a batch: a few in the first, so that there is something to see before a long journal is read.
+const (
+	firstBatch = 400
+	laterBatch = 4000
+)
+
+// Spans shows the spans of a run to see, batch by batch, and reads the journal once: those that ended, in the order in which they
+// did, and those that began, are open at the end of the batch, and were not shown before; of the last batch all that are open. So
+// a parent comes before its children or with them. They are light: of what people, models and tools wrote
+// they hold only the intents, and no events. A batch is see's to keep.
+func (v View) Spans(ctx context.Context, run journal.RunID, see func(ended []tables.Span, open []tables.OpenSpan, last bool) error) error {
+	shape := shaper{view: v, ctx: ctx, run: run}
+	told := map[trace.SpanID]bool{}
+	most := firstBatch
+	var ended []tables.Span
+	p := newProjector(run)
+	err := v.read(ctx, p, func(s *span) (bool, error) {
+		row, err := shape.light(s)
 		if err != nil {
-			yield(tables.Span{}, err)
+			return false, err
 		}
+		ended = append(ended, row)
+		delete(told, s.id)
+		if len(ended) < most {
+			return true, nil
+		}
+		err = see(ended, v.open(p, told), false)
+		ended, most = make([]tables.Span, 0, laterBatch), laterBatch
+		return err == nil, err
+	})
+	if err != nil {
+		return err
 	}
+	return see(ended, v.open(p, nil), true)
 }
 
-// Open lists the spans that have not ended, parents before children.
-func (v View) Open(ctx context.Context, run journal.RunID) ([]tables.OpenSpan, error) {
-	p, err := v.each(ctx, run, func(*span) (bool, error) { return true, nil })
-	if err != nil {
-		return nil, err
-	}
-	var rows []tables.OpenSpan
+// open are the spans of a projector that are open now and not told of. It notes that they are; nil: all, and nothing is noted.
+func (v View) open(p *projector, told map[trace.SpanID]bool) (rows []tables.OpenSpan) {
 	for _, o := range p.open() {
-		rows = append(rows, tables.OpenSpan{Project: v.project, TraceID: run, SpanID: number(o.id), ParentSpanID: number(o.parent), Start: o.start.UnixNano(),
+		if told[o.id] {
+			continue
+		}
+		if told != nil {
+			told[o.id] = true
+		}
+		rows = append(rows, tables.OpenSpan{Project: v.project, TraceID: p.run, SpanID: number(o.id), ParentSpanID: number(o.parent), Start: o.start.UnixNano(),
 			Name: valid(o.name), Kind: uint8(o.kind), Operation: o.operation, AgentPath: valid(o.agent), Tool: valid(o.tool)})
 	}
-	return rows, nil
+	return rows
 }
 
-// Span is an ended span with everything that is sent of it. ok is false if there is none with that id.
-func (v View) Span(ctx context.Context, run journal.RunID, id uint64) (row tables.Span, ok bool, err error) {
+// Span is a span with everything that is sent of it, or what is known of one that has not ended. Both are nil if
+// there is none with that id.
+func (v View) Span(ctx context.Context, run journal.RunID, id uint64) (ended *tables.Span, open *tables.OpenSpan, err error) {
 	shape := shaper{view: v, ctx: ctx, run: run}
-	_, err = v.each(ctx, run, func(s *span) (bool, error) {
+	p := newProjector(run)
+	err = v.read(ctx, p, func(s *span) (bool, error) {
 		if number(s.id) != id {
 			return true, nil
 		}
-		ok = true
-		var err error
-		row, err = shape.whole(s)
+		row, err := shape.whole(s)
+		ended = &row
 		return false, err
 	})
-	return row, ok, err
+	if ended != nil || err != nil {
+		return ended, nil, err
+	}
+	for _, o := range v.open(p, nil) {
+		if o.SpanID == id {
+			return nil, &o, nil
+		}
+	}
+	return nil, nil, nil
 }
 
-// each projects a journal until see has enough.
-func (v View) each(ctx context.Context, run journal.RunID, see func(*span) (more bool, err error)) (*projector, error) {
-	p := newProjector(run)
-	for line, err := range v.src.Entries(ctx, run, 0) {
+// read shows the spans that a journal ends, until see has enough.
+func (v View) read(ctx context.Context, p *projector, see func(*span) (more bool, err error)) error {
+	for line, err := range v.src.Entries(ctx, p.run, 0) {
 		if err != nil {
-			return p, fmt.Errorf("show spans of run %s: %w", run, err)
+			return fmt.Errorf("show spans of run %s: %w", p.run, err)
 		}
 		closed, _, err := p.project(line)
 		if err != nil {
-			return p, fmt.Errorf("show spans of run %s: %w", run, err)
+			return fmt.Errorf("show spans of run %s: %w", p.run, err)
 		}
 		for i := range closed {
 			if more, err := see(&closed[i]); err != nil || !more {
-				return p, err
+				return err
 			}
 		}
 	}
-	return p, nil
+	return nil
 }
 
 func number(id trace.SpanID) uint64 { return binary.BigEndian.Uint64(id[:]) }

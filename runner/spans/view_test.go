@@ -9,6 +9,7 @@ import (
 	"tachograph/runner/spans"
 	"tachograph/runner/state"
 	"tachograph/schemas/journal"
+	"tachograph/schemas/tables"
 )
 
 // journals reads from one run.
@@ -37,19 +38,16 @@ func TestViewIsWhatIsSent(t *testing.T) {
 
 	view := spans.NewView(journals{run}, "test")
 	seen := 0
-	for row, err := range view.Spans(t.Context(), run.ID()) {
-		if err != nil {
-			t.Fatal(err)
-		}
+	compare := func(row tables.Span) {
 		seen++
 		sent := to.find(t, row.Name, row.EntrySeq)
 		if binary.BigEndian.Uint64(sent.SpanId) != row.SpanID || sent.StartTimeUnixNano != uint64(row.Start) ||
 			sent.EndTimeUnixNano-sent.StartTimeUnixNano != row.DurationNS || uint8(sent.Kind) != row.Kind {
 			t.Errorf("span %s of entry %d is shown as %+v, sent as %v", row.Name, row.EntrySeq, row, sent)
 		}
-		whole, ok, err := view.Span(t.Context(), run.ID(), row.SpanID)
-		if err != nil || !ok {
-			t.Fatalf("span %s: %t %v", row.Name, ok, err)
+		whole, open, err := view.Span(t.Context(), run.ID(), row.SpanID)
+		if err != nil || whole == nil || open != nil {
+			t.Fatalf("span %s: %v %v %v", row.Name, whole, open, err)
 		}
 		attrs := attributes(sent.Attributes)
 		if len(whole.Attributes) != len(attrs) || len(whole.Events) != len(sent.Events) || len(whole.Links) != len(sent.Links) {
@@ -61,6 +59,18 @@ func TestViewIsWhatIsSent(t *testing.T) {
 				t.Errorf("span %s shows %s, which was not sent", row.Name, a.Key)
 			}
 		}
+	}
+	err := view.Spans(t.Context(), run.ID(), func(ended []tables.Span, open []tables.OpenSpan, last bool) error {
+		for _, row := range ended {
+			compare(row)
+		}
+		if len(open) != 0 || !last {
+			t.Errorf("a run that has ended shows %d open spans, last %t", len(open), last)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	if seen == 0 || seen != len(to.all()) {
 		t.Errorf("%d spans are shown, %d were sent", seen, len(to.all()))

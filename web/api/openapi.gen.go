@@ -942,10 +942,23 @@ type ApprovalRequest struct {
 // ApprovalRequestDecision defines model for ApprovalRequest.Decision.
 type ApprovalRequestDecision string
 
+// Ask defines model for Ask.
+type Ask struct {
+	// Args A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
+	Args   Text    `json:"args"`
+	CallId *string `json:"call_id,omitempty"`
+	Tool   string  `json:"tool"`
+}
+
 // Attribute defines model for Attribute.
 type Attribute struct {
-	Cut  *bool         `json:"cut,omitempty"`
-	Key  string        `json:"key"`
+	// Cut value is only the beginning
+	Cut *bool  `json:"cut,omitempty"`
+	Key string `json:"key"`
+	Ref *Hash  `json:"ref,omitempty"`
+
+	// Size of a value that was cut when it came: bytes of the whole
+	Size *int64        `json:"size,omitempty"`
 	Type AttributeType `json:"type"`
 
 	// Value as text; bytes in base64; at most 64 KiB
@@ -1393,6 +1406,18 @@ type HealthPart struct {
 	Ok     bool    `json:"ok"`
 }
 
+// Heard defines model for Heard.
+type Heard struct {
+	CallId *string `json:"call_id,omitempty"`
+
+	// Role system, user, tool, …, as it was sent; may be empty
+	Role string `json:"role"`
+
+	// Text A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
+	Text Text    `json:"text"`
+	Tool *string `json:"tool,omitempty"`
+}
+
 // HeldCall defines model for HeldCall.
 type HeldCall struct {
 	Agent string `json:"agent"`
@@ -1698,7 +1723,7 @@ type RunSummary struct {
 	Steps  int64  `json:"steps"`
 	Tokens Tokens `json:"tokens"`
 
-	// Why of a pause: asked, fork, budget, quota, alarm, model
+	// Why of a pause: asked, fork, budget, quota, alarm, model; of a foreign trace that runs or is over without a root: no root
 	Why *string `json:"why,omitempty"`
 }
 
@@ -1769,7 +1794,7 @@ type SpanStatus string
 type SpanDetail struct {
 	Attributes []Attribute `json:"attributes"`
 
-	// Cut keys of values that were too long and are not whole
+	// Cut keys of values that were too long for the span and came shortened here; those with a `ref` can be read whole
 	Cut           []string    `json:"cut"`
 	Events        []SpanEvent `json:"events"`
 	Links         []SpanLink  `json:"links"`
@@ -1800,8 +1825,11 @@ type SpanLink struct {
 // SpanList defines model for SpanList.
 type SpanList struct {
 	// Journal the spans are projected from the journal; else they are as they arrived
-	Journal bool    `json:"journal"`
-	Next    *string `json:"next,omitempty"`
+	Journal bool `json:"journal"`
+
+	// More of the lines of a stream: others follow; where the last line that came says so, the stream broke off
+	More *bool   `json:"more,omitempty"`
+	Next *string `json:"next,omitempty"`
 
 	// Open of the run's spans
 	Open int64 `json:"open"`
@@ -1962,14 +1990,23 @@ type Transcript struct {
 // Turn A question to the model and its answer
 type Turn struct {
 	AnsweredAt *time.Time `json:"answered_at,omitempty"`
-	Attempt    int64      `json:"attempt"`
-	Calls      *int64     `json:"calls,omitempty"`
-	Cost       *Cost      `json:"cost,omitempty"`
+
+	// Asks of a foreign trace: calls that the model asked for and that have no span
+	Asks    []Ask  `json:"asks,omitempty"`
+	Attempt int64  `json:"attempt"`
+	Calls   *int64 `json:"calls,omitempty"`
+	Cost    *Cost  `json:"cost,omitempty"`
 
 	// Error A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
 	Error     *Text   `json:"error,omitempty"`
 	Estimated *bool   `json:"estimated,omitempty"`
 	Finish    *string `json:"finish,omitempty"`
+
+	// Heard of a foreign trace: what the model was told since it spoke last, but for results that have an item of their own
+	Heard []Heard `json:"heard,omitempty"`
+
+	// HeardBefore what was told before the first of `heard` and is left out
+	HeardBefore *int64 `json:"heard_before,omitempty"`
 
 	// Message A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
 	Message *Text `json:"message,omitempty"`
@@ -2049,7 +2086,7 @@ type Bytes = int64
 type Cursor = string
 
 // Id Example: 0199d5a4-7c1e-7a52-9b0e-3f1c2d4e5f60
-type Id = RunID
+type Id = string
 
 // Limit defines model for limit.
 type Limit = int
@@ -2110,7 +2147,7 @@ type GetAuditParams struct {
 
 // GetContentParams defines parameters for GetContent.
 type GetContentParams struct {
-	// Part of a chat message: its `content`, its `reasoning`, or the arguments of its call N: `call/N`; left out: the bytes as they are
+	// Part of a chat message: its `content`, its `reasoning`, or the arguments of its call N: `call/N`; of a foreign value: part M of message N, `message/N/M`, or the text of a JSON `string`; left out: the bytes as they are
 	Part *string `form:"part,omitempty" json:"part,omitempty"`
 
 	// Offset bytes to leave out
@@ -2266,7 +2303,7 @@ type ServerInterface interface {
 	// GetAudit Who decided what, and what was signed
 	// (GET /api/runs/{id}/audit)
 	GetAudit(ctx echo.Context, id Id, params GetAuditParams) error
-	// GetContent Bytes that an entry of the run's family names
+	// GetContent Bytes that an entry of the run's family names, or a value of a foreign trace that was too long for its span
 	// (GET /api/runs/{id}/content/{ref})
 	GetContent(ctx echo.Context, id Id, ref Hash, params GetContentParams) error
 	// GetDiff What files differ between two entries
@@ -4033,6 +4070,53 @@ func (response ListSpans200ApplicationvndApacheArrowStreamResponse) VisitListSpa
 	return err
 }
 
+type ListSpans200ApplicationxNdjsonResponse struct {
+	Body          io.Reader
+	Headers       ListSpans200ResponseHeaders
+	ContentLength int64
+}
+
+func (response ListSpans200ApplicationxNdjsonResponse) VisitListSpansResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.XNextCursor != nil {
+		w.Header().Set("X-Next-Cursor", fmt.Sprint(*response.Headers.XNextCursor))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
 type ListSpansdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
@@ -4612,7 +4696,7 @@ type StrictServerInterface interface {
 	// GetAudit Who decided what, and what was signed
 	// (GET /api/runs/{id}/audit)
 	GetAudit(ctx context.Context, request GetAuditRequestObject) (GetAuditResponseObject, error)
-	// GetContent Bytes that an entry of the run's family names
+	// GetContent Bytes that an entry of the run's family names, or a value of a foreign trace that was too long for its span
 	// (GET /api/runs/{id}/content/{ref})
 	GetContent(ctx context.Context, request GetContentRequestObject) (GetContentResponseObject, error)
 	// GetDiff What files differ between two entries

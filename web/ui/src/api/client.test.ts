@@ -1,5 +1,6 @@
-import { afterEach, expect, test, vi } from "vitest";
-import { getContent, getRun, listRuns, path, Problem, steerRun } from "./client";
+import { afterEach, describe, expect, it, test, vi } from "vitest";
+import { getContent, getRun, listRuns, path, Problem, readSpans, steerRun } from "./client";
+import type { SpanList } from "./words";
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -69,4 +70,31 @@ test("a piece says how much there is, and what is no text", async () => {
   expect(await getContent("1", "sha256:0", "call/0", 0, 3)).toEqual({ text: "abc", binary: false, total: 10, next: 3 });
   serve(200, "abc", "application/octet-stream", { "X-Total-Bytes": "3" });
   expect(await getContent("1", "sha256:0", undefined, 0, 3)).toEqual({ text: "abc", binary: true, total: 3, next: undefined });
+});
+
+describe("spans as they are read", () => {
+  const head = { origin: "2026-01-01T00:00:00Z", total: 1, open: 0, journal: true, spans: [] };
+  const answers = (...chunks: string[]) => {
+    const coded = chunks.map((c) => new TextEncoder().encode(c));
+    vi.stubGlobal("fetch", () => Promise.resolve(new Response(new ReadableStream({ start: (c) => { coded.forEach((b) => c.enqueue(b)); c.close(); } }))));
+  };
+  const read = async () => {
+    const got: SpanList[] = [];
+    await readSpans("x", (part) => got.push(part), new AbortController().signal);
+    return got;
+  };
+
+  it("puts lines together wherever they were cut", async () => {
+    const text = JSON.stringify({ ...head, more: true }) + "\n" + JSON.stringify({ ...head, total: 7 }) + "\n";
+    answers(text.slice(0, 5), text.slice(5, 120), text.slice(120));
+    expect((await read()).map((p) => p.total)).toEqual([1, 7]);
+  });
+  it("does not take a part for the whole", async () => {
+    answers(JSON.stringify({ ...head, more: true }) + "\n");
+    await expect(read()).rejects.toThrow(/broke off/);
+  });
+  it("names a field that is missing", async () => {
+    answers(JSON.stringify({ ...head, spans: undefined }) + "\n");
+    await expect(read()).rejects.toThrow(/"spans"/);
+  });
 });

@@ -63,16 +63,19 @@ async function problemOf(answer: Response): Promise<Problem> {
  * version is then named as the cause, instead of a page that shows half of the truth.
  */
 async function json<T extends object>(answer: Response, needed: readonly (keyof T & string)[]): Promise<T> {
+  return understood(await answer.text(), answer.status, needed);
+}
+
+function understood<T extends object>(text: string, status: number, needed: readonly (keyof T & string)[]): T {
   let body: T;
   try {
-    body = (await answer.json()) as T;
-  } catch (cause) {
-    if (cause instanceof DOMException && cause.name === "AbortError") throw cause;
-    throw new Problem("not_understood", answer.status, "Answer not understood", "The server's answer is no JSON. Is another program listening here?");
+    body = JSON.parse(text) as T;
+  } catch {
+    throw new Problem("not_understood", status, "Answer not understood", "The server's answer is no JSON. Is another program listening here?");
   }
   for (const field of needed) {
     if (body === null || typeof body !== "object" || !(field in body)) {
-      throw new Problem("not_understood", answer.status, "Answer not understood", `The server's answer has no field "${field}". Page and server are of different versions: reload the page.`);
+      throw new Problem("not_understood", status, "Answer not understood", `The server's answer has no field "${field}". Page and server are of different versions: reload the page.`);
     }
   }
   return body;
@@ -103,8 +106,31 @@ export const getRun = (id: string, signal?: AbortSignal) => get<Run>(path(["api"
 export const getTranscript = (id: string, where: { from?: number; before?: number; limit: number }, signal?: AbortSignal) =>
   get<Transcript>(path(["api", "runs", id, "transcript"], where), ["items", "entries"], signal);
 
-export const listSpans = (id: string, limit: number, cursor: string | undefined, signal?: AbortSignal) =>
-  get<SpanList>(path(["api", "runs", id, "spans"], { limit, cursor }), ["spans", "origin", "total"], signal);
+/**
+ * All spans of a run while the server reads them: `take` gets a few at first, then more. A span that was open comes
+ * again when it has ended.
+ */
+export async function readSpans(id: string, take: (part: SpanList) => void, signal: AbortSignal): Promise<void> {
+  const answer = await send(path(["api", "runs", id, "spans"]), { signal, headers: { Accept: "application/x-ndjson" } });
+  let more = true;
+  for await (const line of lines(answer)) {
+    const part = understood<SpanList>(line, answer.status, ["spans", "origin", "total"]);
+    more = part.more === true;
+    take(part);
+  }
+  if (more) throw new Problem("internal", answer.status, "Not all of it came", "The server broke off while it read the spans. Its log says why; reload to try again.");
+}
+
+async function* lines(answer: Response): AsyncGenerator<string> {
+  const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (let got = await reader?.read(); got && !got.done; got = await reader?.read()) {
+    const parts = (rest + got.value).split("\n");
+    rest = parts.pop() ?? "";
+    yield* parts;
+  }
+  if (rest) yield rest;
+}
 
 export const getSpan = (id: string, span: string, signal?: AbortSignal) =>
   get<SpanDetail>(path(["api", "runs", id, "spans", span]), ["span", "attributes", "events"], signal);

@@ -186,7 +186,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Bytes that an entry of the run's family names
+         * Bytes that an entry of the run's family names, or a value of a foreign trace that was too long for its span
          * @description Text comes as `text/plain; charset=utf-8`, anything else as `application/octet-stream`; never as HTML. A piece of a text ends between
          *     two characters.
          */
@@ -206,7 +206,12 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The spans of a run, by start; open ones too */
+        /**
+         * The spans of a run, by start; open ones too
+         * @description As `application/x-ndjson` all of them in one answer, as they are read: each line is a SpanList, the first ones are short, and `more` is
+         *     true on all but the last. A span that was told of as open comes again when it has ended, and a parent comes before its
+         *     children or with them; `total` and `open` count what was told so far.
+         */
         get: operations["listSpans"];
         put?: never;
         post?: never;
@@ -732,7 +737,7 @@ export interface components {
             source: components["schemas"]["Source"];
             project: string;
             status: components["schemas"]["Status"];
-            /** @description of a pause: asked, fork, budget, quota, alarm, model */
+            /** @description of a pause: asked, fork, budget, quota, alarm, model; of a foreign trace that runs or is over without a root: no root */
             why?: string;
             /** @description its beginning, at most 300 characters; of a foreign trace its root span's name */
             goal: string;
@@ -988,6 +993,27 @@ export interface components {
             estimated?: boolean;
             cost?: components["schemas"]["Cost"];
             raw?: components["schemas"]["Hash"];
+            /** @description of a foreign trace: what the model was told since it spoke last, but for results that have an item of their own */
+            heard?: components["schemas"]["Heard"][];
+            /**
+             * Format: int64
+             * @description what was told before the first of `heard` and is left out
+             */
+            heard_before?: number;
+            /** @description of a foreign trace: calls that the model asked for and that have no span */
+            asks?: components["schemas"]["Ask"][];
+        };
+        Heard: {
+            /** @description system, user, tool, …, as it was sent; may be empty */
+            role: string;
+            tool?: string;
+            call_id?: string;
+            text: components["schemas"]["Text"];
+        };
+        Ask: {
+            tool: string;
+            call_id?: string;
+            args: components["schemas"]["Text"];
         };
         Call: {
             tool: string;
@@ -1178,6 +1204,8 @@ export interface components {
             /** @description the spans are projected from the journal; else they are as they arrived */
             journal: boolean;
             next?: string;
+            /** @description of the lines of a stream: others follow; where the last line that came says so, the stream broke off */
+            more?: boolean;
         };
         SpanEvent: {
             /** Format: date-time */
@@ -1199,7 +1227,7 @@ export interface components {
             scope_version?: string;
             events: components["schemas"]["SpanEvent"][];
             links: components["schemas"]["SpanLink"][];
-            /** @description keys of values that were too long and are not whole */
+            /** @description keys of values that were too long for the span and came shortened here; those with a `ref` can be read whole */
             cut: string[];
         };
         Attribute: {
@@ -1208,7 +1236,14 @@ export interface components {
             type: "string" | "int" | "double" | "bool" | "bytes" | "json" | "empty";
             /** @description as text; bytes in base64; at most 64 KiB */
             value: string;
+            /** @description value is only the beginning */
             cut?: boolean;
+            /**
+             * Format: int64
+             * @description of a value that was cut when it came: bytes of the whole
+             */
+            size?: number;
+            ref?: components["schemas"]["Hash"];
         };
         Entry: {
             /** Format: int64 */
@@ -1688,7 +1723,8 @@ export interface components {
         };
     };
     parameters: {
-        id: components["schemas"]["RunID"];
+        /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
+        id: string;
         /** @description after this entry; left out: after the newest */
         seq: number;
         /** @description from the top of the workspace, parts separated by /; left out: the top */
@@ -1769,6 +1805,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
             };
             cookie?: never;
@@ -1792,6 +1829,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
             };
             cookie?: never;
@@ -1824,6 +1862,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
             };
             cookie?: never;
@@ -1852,6 +1891,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
             };
             cookie?: never;
@@ -1880,6 +1920,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
                 /** @description seq of call.proposed */
                 call: number;
@@ -1946,6 +1987,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
             };
             cookie?: never;
@@ -1976,6 +2018,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
             };
             cookie?: never;
@@ -1997,7 +2040,7 @@ export interface operations {
     getContent: {
         parameters: {
             query?: {
-                /** @description of a chat message: its `content`, its `reasoning`, or the arguments of its call N: `call/N`; left out: the bytes as they are */
+                /** @description of a chat message: its `content`, its `reasoning`, or the arguments of its call N: `call/N`; of a foreign value: part M of message N, `message/N/M`, or the text of a JSON `string`; left out: the bytes as they are */
                 part?: string;
                 /** @description bytes to leave out */
                 offset?: components["parameters"]["offset"];
@@ -2006,6 +2049,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
                 ref: components["schemas"]["Hash"];
             };
@@ -2026,6 +2070,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
             };
             cookie?: never;
@@ -2041,6 +2086,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SpanList"];
+                    "application/x-ndjson": string;
                     "application/vnd.apache.arrow.stream": string;
                 };
             };
@@ -2052,6 +2098,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
                 span: components["schemas"]["SpanID"];
             };
@@ -2079,6 +2126,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
             };
             cookie?: never;
@@ -2109,6 +2157,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
             };
             cookie?: never;
@@ -2139,6 +2188,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
             };
             cookie?: never;
@@ -2169,6 +2219,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
             };
             cookie?: never;
@@ -2203,6 +2254,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
             };
             cookie?: never;
@@ -2227,6 +2279,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
             };
             cookie?: never;
@@ -2258,6 +2311,7 @@ export interface operations {
             };
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
             };
             cookie?: never;
@@ -2281,6 +2335,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
             };
             cookie?: never;
@@ -2309,6 +2364,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description the run's id; of a run or a trace also the 32 hex digits of its trace id */
                 id: components["parameters"]["id"];
             };
             cookie?: never;

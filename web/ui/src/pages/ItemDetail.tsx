@@ -33,7 +33,7 @@ export function ItemDetail({ item, forkAt, resultAt }: { item: Item; forkAt: num
         {item.call && <CallDetail call={item.call} />}
         {item.event && <EventDetail event={item.event} />}
         <Pairs>
-          <dt>Agent</dt><dd className="mono">{item.agent}</dd>
+          {item.agent && <><dt>Agent</dt><dd className="mono"><Line text={item.agent} most={200} /></dd></>}
           <dt>{journal ? "Entries" : "Item"}</dt><dd>{item.last === item.seq ? integer(item.seq) : `${integer(item.seq)} to ${integer(item.last)}`}</dd>
           <dt>Time</dt><dd>{moment(item.time)}</dd>
         </Pairs>
@@ -44,7 +44,7 @@ export function ItemDetail({ item, forkAt, resultAt }: { item: Item; forkAt: num
 
 function headline(item: Item): string {
   if (item.call) return item.call.index < 0 ? "Check of the spec" : `Call ${item.seq}: ${item.call.tool}`;
-  if (item.turn) return `Turn of step ${item.step ?? "–"}`;
+  if (item.turn) return item.step === undefined ? "Model call" : `Turn of step ${item.step}`;
   return item.event?.title ?? "Start of the run";
 }
 

@@ -21,7 +21,7 @@ import { StateView } from "./State";
 import { TimelineView } from "./Timeline";
 import { TranscriptView } from "./Transcript";
 
-/** Views in the order of their keys. Those of the journal are not there for other people's traces. */
+/** Views in the order of their keys. Those of the journal only say why they are empty for other people's traces. */
 export const VIEWS = [
   { name: "transcript", title: "Transcript", journal: false },
   { name: "timeline", title: "Timeline", journal: false },
@@ -89,11 +89,11 @@ function LoadedRun({ id, run, error, reload, view }: LoadedProps) {
   const [search] = useSearchParams();
   const go = (n: number) => () => {
     const v = VIEWS[n];
-    if (v && (journal || !v.journal)) void navigate(`/runs/${id}/${v.name}${carried(search)}`);
+    if (v) void navigate(`/runs/${id}/${v.name}${carried(search)}`);
   };
   useKeys({ "1": go(0), "2": go(1), "3": go(2), "4": go(3), u: () => void navigate("/runs") });
 
-  if (view === undefined) return <Navigate to={`/runs/${id}/${journal ? "transcript" : "timeline"}`} replace />;
+  if (view === undefined) return <Navigate to={`/runs/${id}/${journal || run.summary.steps > 0 ? "transcript" : "timeline"}`} replace />;
   return (
     <Shared value={shared}>
       <Crumbs title={oneLine(run.goal.text, 60) || shortRun(id)}><Link to="/runs">Runs</Link><span>/</span><span className="mono">{shortRun(id)}</span></Crumbs>
@@ -114,13 +114,7 @@ export function carried(search: URLSearchParams): string {
 function View({ name, journal }: { name: string; journal: boolean }) {
   if (name === "timeline") return <TimelineView />;
   if (name === "transcript") return <TranscriptView />;
-  if (!journal) {
-    return (
-      <Empty title="This run has no journal">
-        <p>It is a trace that another program sent over OpenTelemetry. Its <Link to="../transcript" relative="path">transcript</Link> and <Link to="../timeline" relative="path">timeline</Link> show what arrived; states, proofs and forks exist for runs that tacho itself ran.</p>
-      </Empty>
-    );
-  }
+  if (!journal) return <NoJournal view={name} />;
   switch (name) {
     case "state": return <StateView />;
     case "audit": return <AuditView />;
@@ -128,4 +122,21 @@ function View({ name, journal }: { name: string; journal: boolean }) {
     case "compare": return <CompareView />;
   }
   return <Empty title="There is no such view"><p>Choose one above.</p></Empty>;
+}
+
+/** What a view would show, and why it cannot. */
+const NEEDS: Record<string, string> = {
+  state: "A state is rebuilt entry by entry from the journal: the messages, files and budgets as they were at any step.",
+  audit: "An audit lists the decisions of policy and the signed heads that prove that the journal is whole.",
+  fork: "A fork begins from a state, in a copy of the files as they were then.",
+  compare: "A comparison sets two journals side by side.",
+};
+
+function NoJournal({ view }: { view: string }) {
+  return (
+    <Empty title="This run has no journal">
+      <p>{NEEDS[view] ?? "There is no such view."}</p>
+      <p>This is a trace that another program sent over OpenTelemetry: it says what happened, and nothing in it proves that, or holds what a state is made of. Its <Link to="../transcript" relative="path">transcript</Link> and <Link to="../timeline" relative="path">timeline</Link> show what arrived. Agents that tacho itself runs have a journal.</p>
+    </Empty>
+  );
 }

@@ -31,10 +31,15 @@ export function RunHeader({ view }: { view: string }) {
             <RunStatus status={s.status} why={s.why} />
             {journal ? <Verified run={run} /> : <span className="badge warn" title="The spans are shown as they arrived. Nothing proves them.">no journal</span>}
             <span title={s.model ? `Model ${s.model}` : "Service"}><Line text={modelName(s.model) || s.service || "–"} most={60} /></span>
+            {s.service && s.model && <span title="Service"><Line text={s.service} most={60} /></span>}
             <span className="mono" title={id}>{shortRun(id)} <Copy text={id} what="the run's id" /></span>
             <span>started <Ago at={s.started_at} /></span>
             <span><b>{integer(s.steps)}</b> steps</span>
             <span><b>{integer(s.calls)}</b> calls</span>
+            {s.spans !== undefined && <span><b>{integer(s.spans)}</b> spans</span>}
+            {s.errors > 0 && <span className="bad"><b>{integer(s.errors)}</b> {s.errors === 1 ? "error" : "errors"}</span>}
+            {!journal && s.tokens.input + s.tokens.output > 0 && <span title={`${integer(s.tokens.input)} in, ${integer(s.tokens.cached)} of them cached; ${integer(s.tokens.output)} out`}>{compact(s.tokens.input)} → {compact(s.tokens.output)} tokens</span>}
+            {!journal && s.why === "no root" && <span className="warn" title="Its root span has not arrived: it may go on, or the root was lost.">no root span</span>}
             {s.agents > 1 && <span><b>{integer(s.agents)}</b> agents</span>}
             {run.sandbox && <span className={run.sandbox === "off" ? "bad" : ""}>sandbox {run.sandbox === "off" ? "off" : `tier ${run.sandbox}`}</span>}
             {s.shipped !== undefined && s.entries !== undefined && <span title="Entries that ClickHouse has, of all">shipped {integer(s.shipped)} of {integer(s.entries)}</span>}
@@ -46,7 +51,7 @@ export function RunHeader({ view }: { view: string }) {
       {journal && <Budgets run={run} />}
       {run.held_calls.map((call, i) => <Held key={call.call} call={call} first={i === 0} />)}
       <nav className="tabs" aria-label="Views">
-        {VIEWS.filter((v) => journal || !v.journal).map((v, i) => (
+        {VIEWS.map((v, i) => (
           <Link key={v.name} to={`/runs/${id}/${v.name}${carried(search)}`} aria-current={v.name === view ? "page" : undefined} title={`Key ${i + 1}`}>{v.title}</Link>
         ))}
         {s.parent && <Link to={`/runs/${id}/compare?with=${s.parent.run}`} aria-current={view === "compare" ? "page" : undefined}>Compare</Link>}

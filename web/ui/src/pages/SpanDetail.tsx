@@ -4,12 +4,13 @@ import { Link } from "react-router";
 import { getSpan } from "../api/client";
 import { useResource } from "../api/resource";
 import type { Attribute } from "../api/words";
-import { duration, integer, moment } from "../lib/format";
+import { bytes, duration, integer, moment } from "../lib/format";
 import { cut } from "../lib/hostile";
 import { indented } from "../lib/names";
 import { Foreign, Line } from "../parts/Foreign";
 import { Badge, Copy, DeltaMark, Effect, Money } from "../parts/Marks";
 import { ErrorNotice, Skeleton } from "../parts/Notice";
+import { TextBlock } from "../parts/TextBlock";
 import { useRun } from "./context";
 
 export function SpanDetail({ span: id, close }: { span: string; close: () => void }) {
@@ -47,9 +48,14 @@ export function SpanDetail({ span: id, close }: { span: string; close: () => voi
             {events.map((e, i) => <details key={i} className="spanevent"><summary><Line text={e.name} /> <span className="faint">{moment(e.time)}</span></summary><Attributes title="" list={e.attributes} /></details>)}
           </section>
         )}
-        {links.length > 0 && <section className="section"><h3>Links</h3>{links.map((l, i) => <p key={i} className="hash">{l.trace} · {l.span}</p>)}</section>}
+        {links.length > 0 && <section className="section"><h3>Links</h3>{links.map((l, i) => (
+          <div key={i}>
+            <p className="hash"><Link to={`/runs/${l.trace}/timeline?span=${l.span}`}>{l.trace} · {l.span}</Link></p>
+            <Attributes title="" list={l.attributes} />
+          </div>
+        ))}</section>}
         <Attributes title="Resource" list={resource} />
-        {shortened.length > 0 && <p className="notice warn">Not whole, because they were too long when they were sent: {shortened.map((k) => <Line key={k} text={k + " "} className="mono" />)}</p>}
+        {shortened.length > 0 && <p className="notice warn">Too long for the span, so shortened here: {shortened.map((k) => <Line key={k} text={k + " "} className="mono" />)}</p>}
       </div>
     </div>
   );
@@ -66,14 +72,17 @@ function Attributes({ title, list }: { title: string; list: readonly Attribute[]
 }
 
 function Value({ attribute: a }: { attribute: Attribute }) {
+  const { id } = useRun();
   const [all, setAll] = useState(false);
+  // What was too long for its span is read from where it stands, piece by piece.
+  if (a.cut && a.ref) return <TextBlock run={id} text={{ text: a.value, size: a.size ?? a.value.length, cut: true, ref: a.ref }} lines={8} chars={500} />;
   const text = a.type === "json" ? indented(a.value) : a.value;
   const part = all ? { text, moreChars: 0 } : cut(text, 8, 500);
   return (
     <>
       <pre className="foreign"><Foreign text={part.text} /></pre>
       {(part.moreChars > 0 || all) && <button className="link" onClick={() => setAll(!all)}>{all ? "Show less" : "Show more"}</button>}
-      {a.cut && <span className="warn"> cut at 64 KiB</span>}
+      {a.cut && <span className="warn"> only the beginning{a.size !== undefined && ` of ${bytes(a.size)}`}</span>}
     </>
   );
 }

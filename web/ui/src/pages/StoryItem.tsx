@@ -39,7 +39,7 @@ function StepHead({ item }: { item: Item }) {
   const took = turn?.answered_at ? (instant(turn.answered_at) ?? 0) - (instant(item.time) ?? 0) : null;
   return (
     <div className="stephead">
-      <span><b>{item.agent === "/" ? "" : item.agent + " · "}Step {item.step ?? "–"}</b></span>
+      <span><b>{item.agent !== "/" && item.agent !== "" && <><Line text={item.agent} most={60} /> · </>}{item.step === undefined ? "Model call" : `Step ${item.step}`}</b></span>
       {turn && <span title={turn.model}><Line text={modelName(turn.model)} most={50} /></span>}
       {turn && turn.attempt > 1 && <span className="warn">attempt {turn.attempt}</span>}
       {turn?.tokens && <span title={`${integer(turn.tokens.input)} in, ${integer(turn.tokens.cached)} of them cached; ${integer(turn.tokens.output)} out`}>{compact(turn.tokens.input)} → {compact(turn.tokens.output)} tokens{turn.estimated ? " (estimated)" : ""}</span>}
@@ -75,10 +75,28 @@ function TurnItem({ turn, seq }: { turn: Turn; seq: number }) {
   const word = TURN_WORDS[turn.status];
   return (
     <div className="plainturn">
+      {turn.heard && <HeardList run={id} turn={turn} heard={turn.heard} />}
       {word && <div className="plainitem"><span className="seq">{seq}</span><span className={turn.status === "failed" || turn.status === "lost" ? "bad" : turn.status === "given" ? "warn" : "quiet"}>{word}</span></div>}
       {turn.error && <div className="says bad"><TextBlock run={id} text={turn.error} lines={6} /></div>}
       {turn.thought && turn.thought.size > 0 && <div className="thinks"><span className="hidden">Thought: </span><TextBlock run={id} text={turn.thought} lines={4} mono={false} /></div>}
       {turn.message && turn.message.size > 0 && <div className="says"><TextBlock run={id} text={turn.message} lines={24} chars={6000} mono={false} /></div>}
+      {turn.asks?.map((ask, i) => (
+        <div key={i} className="plainitem" title="The model asked for this call; no span of it arrived.">
+          <span className="quiet">asks for</span><Line text={ask.tool} className="tool" most={60} /><Line text={ask.args.text} className="mono clip grow quiet" most={220} /><span className="faint nowrap">no span</span>
+        </div>
+      ))}
+    </div>
+  );
+}
+
+/** What the model of a foreign trace was told for this answer. */
+function HeardList({ run, turn, heard }: { run: string; turn: Turn; heard: NonNullable<Turn["heard"]> }) {
+  return (
+    <div className="hears">
+      {turn.heard_before !== undefined && <p className="faint">{integer(turn.heard_before)} earlier ones are left out; the span has them all.</p>}
+      {heard.map((h, i) => (
+        <div key={i}><span className="faint"><Line text={h.tool ? `${h.role} ${h.tool}` : h.role || "told"} most={60} /></span><TextBlock run={run} text={h.text} lines={6} chars={1500} mono={h.role === "tool"} /></div>
+      ))}
     </div>
   );
 }

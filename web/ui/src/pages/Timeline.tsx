@@ -50,10 +50,10 @@ export function TimelineView() {
             <span><i className="bar-bad" />failed</span>
           </div>
           <span className="grow" />
-          <span className="faint">{rows.length === tree.spans.length ? "" : `${integer(rows.length)} of `}{integer(data.total)} spans{!data.whole && ` (${integer(data.spans.length)} read so far)`}{tree.open > 0 && `, ${integer(tree.open)} open`}{tree.orphans > 0 && `, ${integer(tree.orphans)} without their parent`}</span>
+          <span className="faint">{rows.length === tree.spans.length ? "" : `${integer(rows.length)} of `}{integer(data.total)} spans{!data.whole && ` (${integer(data.spans.length)} read so far)`}{data.whole && tree.open > 0 && `, ${integer(tree.open)} open`}{tree.orphans > 0 && `, ${integer(tree.orphans)} without their parent`}</span>
         </div>
         {data.error && <ErrorNotice error={data.error} retry={data.reload} />}
-        <Waterfall tree={tree} rows={rows} origin={data.origin} chosen={chosen} choose={(span) => set("span", span)} closed={closed} setClosed={setClosed} flat={q !== "" || failed} />
+        <Waterfall tree={tree} rows={rows} origin={data.origin} chosen={chosen} choose={(span) => set("span", span)} closed={closed} setClosed={setClosed} flat={q !== "" || failed} moving={data.whole && tree.open > 0} />
       </div>
       {chosen && <aside className="pane" aria-label="Details"><SpanDetail span={chosen} close={() => set("span", "")} /></aside>}
     </div>
@@ -69,9 +69,11 @@ interface WaterfallProps {
   closed: ReadonlySet<string>;
   setClosed: (closed: ReadonlySet<string>) => void;
   flat: boolean;
+  /** Open spans grow; not while more spans are read, since most of them have ended. */
+  moving: boolean;
 }
 
-function Waterfall({ tree, rows, origin, chosen, choose, closed, setClosed, flat }: WaterfallProps) {
+function Waterfall({ tree, rows, origin, chosen, choose, closed, setClosed, flat, moving: live }: WaterfallProps) {
   const palette = usePalette();
   const box = useRef<HTMLDivElement>(null);
   const [bars, axis, overview] = [useRef<HTMLCanvasElement>(null), useRef<HTMLCanvasElement>(null), useRef<HTMLCanvasElement>(null)];
@@ -79,7 +81,6 @@ function Waterfall({ tree, rows, origin, chosen, choose, closed, setClosed, flat
   const [first, setFirst] = useState(0);
   const [view, setView] = useState<View | null>(null); // null: all of it
   const left = Math.round(Math.min(520, Math.max(220, size.width * 0.34)));
-  const live = tree.open > 0;
   const profile = useMemo(() => density(tree, 600, tree.end), [tree]);
 
   // What a frame needs, kept so that drawing never waits for React.

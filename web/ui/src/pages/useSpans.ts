@@ -1,12 +1,11 @@
-// The spans of a run, page after page, so that the first ones are seen before the last are read.
+// The spans of a run as they come, so that the first ones are seen before the last are read.
 import { useCallback, useEffect, useRef, useState } from "react";
-import { listSpans, Problem } from "../api/client";
+import { Problem, readSpans } from "../api/client";
 import { instant } from "../lib/format";
 import { spanOf } from "../lib/spans";
 import type { Span } from "../lib/timeline";
 import { useRun, useRunEvents } from "./context";
-
-const PAGE = 20_000;
+import { useSoon } from "./soon";
 
 export interface Spans {
   spans: readonly Span[];
@@ -15,7 +14,7 @@ export interface Spans {
   total: number;
   journal: boolean;
   loaded: boolean;
-  /** All pages are there. */
+  /** All have come. */
   whole: boolean;
   error: Problem | undefined;
   reload: () => void;
@@ -33,16 +32,18 @@ export function useSpans(): Spans {
     const abort = new AbortController();
     reading.current = abort;
     const all: Span[] = [];
+    const places = new Map<string, number>();
+    let shown = 0;
     try {
-      for (let cursor: string | undefined; ; ) {
-        const page = await listSpans(id, PAGE, cursor, abort.signal);
-        for (const span of page.spans) all.push(spanOf(span));
-        cursor = page.next;
-        const part = { origin: instant(page.origin) ?? 0, total: page.total, journal: page.journal, loaded: true, whole: cursor === undefined, error: undefined };
+      await readSpans(id, (part) => {
+        for (const wire of part.spans) put(all, places, spanOf(wire));
+        // Each view of them costs as much as all that is there, so the next is made when that has doubled.
+        if (part.more && all.length < 2 * shown) return;
+        shown = all.length;
+        const next = { spans: all.slice(), origin: instant(part.origin) ?? 0, total: part.total, journal: part.journal, loaded: true, whole: !part.more, error: undefined };
         // While a reload is under way, what is shown stays until all of it is there.
-        setState((before) => (before.whole && cursor !== undefined ? before : { ...part, spans: all.slice() }));
-        if (cursor === undefined) break;
-      }
+        setState((before) => (before.whole && part.more ? before : next));
+      }, abort.signal);
     } catch (cause) {
       if (abort.signal.aborted) return;
       setState((s) => ({ ...s, loaded: true, error: cause instanceof Problem ? cause : new Problem("internal", 0, "Error in this page", String(cause)) }));
@@ -67,12 +68,12 @@ export function useSpans(): Spans {
   return { ...state, reload: () => void read() };
 }
 
-function useSoon(act: () => void, wait: number): () => void {
-  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  const current = useRef({ act, wait });
-  useEffect(() => { current.current = { act, wait }; });
-  useEffect(() => () => clearTimeout(timer.current), []);
-  return useCallback(() => {
-    timer.current ??= setTimeout(() => { timer.current = undefined; current.current.act(); }, current.current.wait);
-  }, []);
+/** Adds a span; one that has ended takes the place of what it was while it was open. */
+function put(all: Span[], places: Map<string, number>, span: Span): void {
+  const known = places.get(span.id);
+  if (known !== undefined) all[known] = span;
+  else {
+    places.set(span.id, all.length);
+    all.push(span);
+  }
 }
