@@ -26,7 +26,7 @@ func BenchmarkQueries(b *testing.B) {
 		ask  func() (rows int, err error)
 	}{
 		{"list", func() (int, error) {
-			list, err := s.Traces(b.Context(), store.Page{Limit: 50})
+			list, err := s.Traces(b.Context(), store.TraceFilter{}, store.Page{Limit: 50})
 			return len(list), err
 		}},
 		{"run", func() (int, error) {
