@@ -12,7 +12,9 @@ import (
 // TestOthersAreRead reads spans of other dialects into columns, and only where nothing else says it.
 func TestOthersAreRead(t *testing.T) {
 	t.Parallel()
-	text := func(key, v string) otlp.Attr { return otlp.Attr{Key: key, Value: otlp.Value{Type: otlp.String, Text: v}} }
+	text := func(key, v string) otlp.Attr {
+		return otlp.Attr{Key: key, Value: otlp.Value{Type: otlp.String, Text: v}}
+	}
 	for _, c := range []struct {
 		name   string
 		attrs  []otlp.Attr
