@@ -71,7 +71,7 @@ func (u *upped) eachSpan(t *testing.T, r api.RunSummary) {
 		t.Errorf("%s has %d spans, the list says %d of %d", r.Id, len(page.Spans), page.Total, *r.Spans)
 	}
 	var streamed api.SpanList
-	lines := bytes.Split(bytes.TrimSpace(u.get(t, "/api/runs/"+r.Id+"/spans", "application/x-ndjson", http.StatusOK)), []byte("\n"))
+	lines := bytes.Split(bytes.TrimSpace(u.fetch(t, "/api/runs/"+r.Id+"/spans", "application/x-ndjson", http.StatusOK)), []byte("\n"))
 	if err := json.Unmarshal(lines[len(lines)-1], &streamed); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func (u *upped) eachSpan(t *testing.T, r api.RunSummary) {
 			if a.Ref == nil {
 				continue
 			}
-			if b := u.get(t, "/api/runs/"+r.Id+"/content/"+*a.Ref+"?limit=4000000", "", http.StatusOK); int64(len(b)) != *a.Size || !bytes.HasPrefix(b, []byte(a.Value)) {
+			if b := u.fetch(t, "/api/runs/"+r.Id+"/content/"+*a.Ref+"?limit=4000000", "", http.StatusOK); int64(len(b)) != *a.Size || !bytes.HasPrefix(b, []byte(a.Value)) {
 				t.Errorf("%s of span %s has %d bytes, want %d", a.Key, span.Id, len(b), *a.Size)
 			}
 		}
@@ -177,7 +177,7 @@ func (u *upped) post(t *testing.T, file string) {
 	}
 }
 
-func (u *upped) get(t *testing.T, path, accept string, status int) []byte {
+func (u *upped) fetch(t *testing.T, path, accept string, status int) []byte {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, u.HTTP+path, nil)
 	if err != nil {
@@ -198,7 +198,7 @@ func (u *upped) get(t *testing.T, path, accept string, status int) []byte {
 
 func (u *upped) refused(t *testing.T, path string, status int) (p api.Problem) {
 	t.Helper()
-	if err := json.Unmarshal(u.get(t, path, "", status), &p); err != nil {
+	if err := json.Unmarshal(u.fetch(t, path, "", status), &p); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -206,7 +206,7 @@ func (u *upped) refused(t *testing.T, path string, status int) (p api.Problem) {
 
 func ask[T any](u *upped, path string) (v T) {
 	u.t.Helper()
-	if err := json.Unmarshal(u.get(u.t, path, "application/json", http.StatusOK), &v); err != nil {
+	if err := json.Unmarshal(u.fetch(u.t, path, "application/json", http.StatusOK), &v); err != nil {
 		u.t.Fatal(err)
 	}
 	return v
