@@ -51,11 +51,20 @@ func Dial(ctx context.Context, data string) (*Client, error) {
 	if err := json.Unmarshal(text, &c.File); err != nil {
 		return nil, fmt.Errorf("read %s: %w", fileName, err)
 	}
-	conn, err := dial(ctx, data)
+	// An answer, and not only a connection: a child that was just being started when its owner was killed holds the
+	// socket, and so takes connections, until it becomes another program.
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://owner/owner/alive", nil)
 	if err != nil {
+		return nil, err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		return nil, ErrNoOwner // it died and left its file behind
 	}
-	return c, conn.Close()
+	return c, response.Body.Close()
 }
 
 func dial(ctx context.Context, data string) (net.Conn, error) {

@@ -10,6 +10,7 @@
 //
 // Reading, all of it as stored and checked by the reader ([Client] is a replay.Source):
 //
+//	GET /owner/alive                                 204: somebody is there
 //	GET /owner/runs                                  the list
 //	GET /owner/runs/{run}                            one of it
 //	GET /owner/runs/{run}/entries?from=N[&follow=1]  one stored line a line

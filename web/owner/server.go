@@ -176,6 +176,7 @@ func writeFile(data, version string) error {
 }
 
 func (s *Server) routes(e *echo.Echo, r reader, o operator) {
+	e.GET("/owner/alive", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) })
 	e.GET("/owner/runs", r.runs)
 	e.GET("/owner/runs/:run", r.run)
 	e.GET("/owner/runs/:run/entries", func(c echo.Context) error { return r.entries(c, s.stopped) })
