@@ -1,7 +1,9 @@
 import { expect, test } from "vitest";
-import { argumentsOf, chatMessage, indented, modelName } from "./names";
+import { argumentsOf, chatMessage, indented, modelName, spanName } from "./names";
 
 test.each([["kimi/kimi-k2.6", "kimi/kimi-k2.6"], ["openai/a/b", "openai/a/b"], ["script//tmp/x/script.yaml", "script/script.yaml"], ["bare", "bare"], ["", ""]])("model %s is shown as %s", (model, shown) => expect(modelName(model)).toBe(shown));
+
+test.each([["chat /tmp/x/script.yaml", "chat …/script.yaml"], ["chat kimi-k2.6", "chat kimi-k2.6"], ["plan /", "plan /"], ["plan /2/1", "plan …/1"], ["GET /api/runs", "GET …/runs"]])("span %s is shown as %s", (name, shown) => expect(spanName(name)).toBe(shown));
 
 test("a chat message is told by its parts", () => {
   expect(chatMessage('{"role":"assistant","content":"hi","tool_calls":[{"id":"1","function":{"name":"bash","arguments":"{\\"a\\":1}"}}]}')).toEqual({ content: "hi", reasoning: "", calls: [{ tool: "bash", args: '{\n  "a": 1\n}' }] });

@@ -7,6 +7,11 @@ export function modelName(model: string): string {
   return `${provider}/${model.slice(model.lastIndexOf("/") + 1)}`;
 }
 
+/** The name of a span for people: of a path at its end, as a scripted model has, the last part tells most. */
+export function spanName(name: string): string {
+  return name.replace(/ \/(?:[^\s/]+\/)+(?=[^\s/]+$)/, " …/");
+}
+
 export interface ChatMessage {
   content: string;
   reasoning: string;

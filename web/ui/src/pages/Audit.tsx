@@ -116,7 +116,7 @@ function Rows({ id }: { id: string }) {
         {error && <ErrorNotice error={error} />}
         {audit.data?.next !== undefined && <div className="more"><button className="button" onClick={() => void more()}>More</button></div>}
       </section>
-      <Heads heads={heads.data?.heads ?? []} total={heads.data?.heads_total ?? 0} />
+      {audit.data && heads.data && <Heads heads={heads.data.heads} total={heads.data.heads_total ?? 0} />}
     </>
   );
 }
@@ -154,7 +154,7 @@ function About({ row: r }: { row: AuditRow }) {
       {r.tool && <div className="row"><Line text={r.tool} className="mono strong" most={60} />{r.effect && <Effect effect={r.effect} scope={r.scope ?? ""} />}<Line text={r.summary ?? ""} className="mono clip quiet" most={200} /></div>}
       {!r.tool && r.summary && <Line text={r.summary} />}
       {r.why && <span className="quiet">{r.why}{r.to !== undefined && ` ${r.to}`}</span>}
-      {(r.reasons ?? []).map((x, i) => <Line key={i} text={x} className="quiet" />)}
+      {(r.reasons ?? []).length > 0 && <span className="reasons quiet">{(r.reasons ?? []).map((x, i) => <Line key={i} text={x} />)}</span>}
       {r.reason && <Line text={r.reason.text} className="quiet" most={1000} />}
       {(r.policies ?? []).length > 0 && <span className="faint mono"><Line text={(r.policies ?? []).join(", ")} /></span>}
       {(r.errors ?? 0) > 0 && <span className="bad">{r.errors} policies in error</span>}

@@ -26,7 +26,7 @@ export function CompareView() {
   if (!other) return <Empty title="Compare with which run?"><p>This run is no fork. Open a fork of it and choose <em>Compare</em> there, or add <code>?with=RUN</code> to the address.</p></Empty>;
   if (got.data) return <Compared c={got.data} error={got.error && <ErrorNotice error={got.error} retry={got.reload} />} />;
   if (got.error) return <div className="page narrow"><ErrorNotice error={got.error} retry={got.reload} /></div>;
-  return <div className="story waiting"><Skeleton lines={10} /></div>;
+  return <div key="waiting" className="story waiting"><Skeleton lines={10} /></div>;
 }
 
 function Compared({ c, error }: { c: Comparison; error: React.ReactNode }) {

@@ -45,14 +45,14 @@ export function ForkView() {
           <p className="quiet">The fork gets the conversation and a copy of the files as they were after this entry, whatever you change below. This run is not touched.</p>
           {state.error && <ErrorNotice error={state.error} retry={state.reload} />}
           {state.data ? (
-            <dl className="pairs">
+            <dl className="pairs forkfacts">
               <dt>Then</dt><dd>{moment(state.data.time)} · <span className="mono">{state.data.kind}</span></dd>
               <dt>Last step</dt><dd><LastStep item={before.data?.items[before.data.items.length - 1]} /></dd>
               <dt>Conversation</dt><dd>{integer(root?.messages ?? 0)} messages, step {integer(root?.step ?? 0)}</dd>
               <dt>State</dt><dd className="hash">{short(state.data.state, 24)}</dd>
               <dt>Files</dt><dd className="hash">{short(state.data.root, 24)}</dd>
             </dl>
-          ) : !state.error && <Skeleton lines={5} />}
+          ) : !state.error && <div className="forkfacts"><Skeleton lines={5} /></div>}
         </div>
       </section>
       <section className="panel">

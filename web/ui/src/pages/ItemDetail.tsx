@@ -37,6 +37,8 @@ export function ItemDetail({ item, forkAt, resultAt }: { item: Item; forkAt: num
           <dt>{journal ? "Entries" : "Item"}</dt><dd>{item.last === item.seq ? integer(item.seq) : `${integer(item.seq)} to ${integer(item.last)}`}</dd>
           <dt>Time</dt><dd>{moment(item.time)}</dd>
         </Pairs>
+        {/* Last, because it comes later than the rest, and what is read must not move. */}
+        {item.call?.delta && item.call.delta.files > 0 && item.call.ended_seq !== undefined && <section className="section"><h3>Changed files</h3><CallPatch call={item.call} /></section>}
       </div>
     </div>
   );
@@ -104,7 +106,6 @@ function CallDetail({ call }: { call: Call }) {
           </Pairs>
         </section>
       )}
-      {call.delta && call.delta.files > 0 && call.ended_seq !== undefined && <section className="section"><h3>Changed files</h3><CallPatch call={call} /></section>}
       <Section title="What the model was told" text={call.result} />
       <Section title="Whole output" text={call.output} />
       <Section title="Targets" text={call.targets} lines={8} />

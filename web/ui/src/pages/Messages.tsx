@@ -41,7 +41,7 @@ export function MessagesView({ at, state }: { at: number; state: State }) {
               {seen.next !== undefined && <button className="button small" onClick={() => setFrom(seen.next)}>Later messages ({integer(seen.total - seen.next)})</button>}
             </>
           )}
-        {agent?.answer && agent.answer.size > 0 && <div className="message"><div className="who">answer, not sent back yet</div><TextBlock run={id} text={agent.answer} mono={false} /></div>}
+        {seen && agent?.answer && agent.answer.size > 0 && <div className="message"><div className="who">answer, not sent back yet</div><TextBlock run={id} text={agent.answer} mono={false} /></div>}
       </div>
     </div>
   );

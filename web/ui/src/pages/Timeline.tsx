@@ -1,20 +1,23 @@
 // The run as a waterfall. Labels are elements, only those in view; bars are drawn.
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { useSearchParams } from "react-router";
-import { duration, integer } from "../lib/format";
+import { duration, instant, integer } from "../lib/format";
 import { oneLine } from "../lib/hostile";
+import { spanName } from "../lib/names";
 import { sums } from "../lib/spans";
 import { density, forest, pan, visibleRows, zoom, type Forest, type Kind, type Span, type View } from "../lib/timeline";
 import { useKeys } from "../parts/keys";
 import { Empty, ErrorNotice, Skeleton } from "../parts/Notice";
 import { usePalette } from "../parts/palette";
 import { drawAxis, drawBars, drawOverview, prepare, ROW } from "../parts/waterfall";
+import { useRun } from "./context";
 import { SpanDetail } from "./SpanDetail";
 import { useSpans } from "./useSpans";
 
 const KINDS: [Kind, string][] = [["agent", "agent"], ["plan", "step"], ["chat", "model"], ["tool", "tool"], ["other", "other"]];
 
 export function TimelineView() {
+  const { run } = useRun();
   const data = useSpans();
   const [search, setSearch] = useSearchParams();
   const q = (search.get("find") ?? "").toLowerCase();
@@ -36,9 +39,11 @@ export function TimelineView() {
   useKeys({ "/": () => find.current?.select() });
 
   if (data.error && data.spans.length === 0) return <div className="page narrow"><ErrorNotice error={data.error} retry={data.reload} /></div>;
-  if (!data.loaded) return <div className="story waiting"><Skeleton lines={12} /></div>;
+  if (!data.loaded) return <div key="waiting" className="story waiting"><Skeleton lines={12} /></div>;
   if (data.spans.length === 0) return <Empty title="No spans yet"><p>They appear here as the run takes steps.</p></Empty>;
   const counts = sums(tree.spans);
+  // Until all pages are there the axis is already that of the whole run, so that nothing moves then.
+  const until = data.whole ? 0 : (instant(run.summary.ended_at ?? run.summary.last_at) ?? 0) - data.origin;
   return (
     <div className={"split" + (chosen ? "" : " single")}>
       <div className="pane">
@@ -53,7 +58,7 @@ export function TimelineView() {
           <span className="faint">{rows.length === tree.spans.length ? "" : `${integer(rows.length)} of `}{integer(data.total)} spans{!data.whole && ` (${integer(data.spans.length)} read so far)`}{data.whole && tree.open > 0 && `, ${integer(tree.open)} open`}{tree.orphans > 0 && `, ${integer(tree.orphans)} without their parent`}</span>
         </div>
         {data.error && <ErrorNotice error={data.error} retry={data.reload} />}
-        <Waterfall tree={tree} rows={rows} origin={data.origin} chosen={chosen} choose={(span) => set("span", span)} closed={closed} setClosed={setClosed} flat={q !== "" || failed} moving={data.whole && tree.open > 0} />
+        <Waterfall tree={tree} rows={rows} origin={data.origin} until={until} chosen={chosen} choose={(span) => set("span", span)} closed={closed} setClosed={setClosed} flat={q !== "" || failed} moving={data.whole && tree.open > 0} />
       </div>
       {chosen && <aside className="pane" aria-label="Details"><SpanDetail span={chosen} close={() => set("span", "")} /></aside>}
     </div>
@@ -64,6 +69,8 @@ interface WaterfallProps {
   tree: Forest;
   rows: Uint32Array;
   origin: number;
+  /** The least end of the axis, in milliseconds after origin. */
+  until: number;
   chosen: string | undefined;
   choose: (span: string) => void;
   closed: ReadonlySet<string>;
@@ -73,7 +80,7 @@ interface WaterfallProps {
   moving: boolean;
 }
 
-function Waterfall({ tree, rows, origin, chosen, choose, closed, setClosed, flat, moving: live }: WaterfallProps) {
+function Waterfall({ tree, rows, origin, until, chosen, choose, closed, setClosed, flat, moving: live }: WaterfallProps) {
   const palette = usePalette();
   const box = useRef<HTMLDivElement>(null);
   const [bars, axis, overview] = [useRef<HTMLCanvasElement>(null), useRef<HTMLCanvasElement>(null), useRef<HTMLCanvasElement>(null)];
@@ -81,10 +88,10 @@ function Waterfall({ tree, rows, origin, chosen, choose, closed, setClosed, flat
   const [first, setFirst] = useState(0);
   const [view, setView] = useState<View | null>(null); // null: all of it
   const left = Math.round(Math.min(520, Math.max(220, size.width * 0.34)));
-  const profile = useMemo(() => density(tree, 600, tree.end), [tree]);
+  const profile = useMemo(() => density(tree, 600, Math.max(tree.end, until)), [tree, until]);
 
   // What a frame needs, kept so that drawing never waits for React.
-  const now = () => (live ? Math.max(Date.now() - origin, tree.end) : tree.end);
+  const now = () => Math.max(tree.end, until, live ? Date.now() - origin : 0);
   const wholeAt = (t: number): View => ({ from: tree.start, to: Math.max(t, tree.start + 0.001) });
   const draw = useRef(() => {});
   draw.current = () => {
@@ -127,7 +134,7 @@ function Waterfall({ tree, rows, origin, chosen, choose, closed, setClosed, flat
     const seen = v ?? whole;
     const next = zoom(seen, whole, about ?? (seen.from + seen.to) / 2, factor);
     return next.from === whole.from && next.to === whole.to ? null : next;
-  }), [tree, origin, live]); // eslint-disable-line react-hooks/exhaustive-deps
+  }), [tree, origin, until, live]); // eslint-disable-line react-hooks/exhaustive-deps
   useWheel(box, left, view ?? wholeAt(now()), zoomBy, (by) => setView((v) => (v ? pan(v, wholeAt(now()), by) : v)));
 
   const index = useMemo(() => (chosen === undefined ? -1 : rows.findIndex((r) => tree.spans[r]?.id === chosen)), [rows, tree, chosen]);
@@ -197,7 +204,7 @@ function Row({ span, row, depth, parent, open, selected, left, choose, toggle }:
       <div className="spanlabel" style={{ width: left, paddingLeft: 8 + Math.min(depth, 24) * 14 }}>
         {parent ? <button className="twisty" tabIndex={-1} aria-label={open ? "Close" : "Open"} onClick={(e) => { e.stopPropagation(); toggle(span.id, !open); }}>{open ? "▼" : "▶"}</button> : <span className="twisty" />}
         <i className={"kindmark bar-" + (span.failed ? "bad" : span.kind)} />
-        <bdi className={"spanname" + (span.failed ? " bad" : "")}>{oneLine(span.name, 120)}</bdi>
+        <bdi className={"spanname" + (span.failed ? " bad" : "")}>{spanName(oneLine(span.name, 120))}</bdi>
         {span.agent !== "" && span.agent !== "/" && <bdi className="faint">{span.agent.slice(0, 60)}</bdi>}
         {span.note !== "" && <bdi className="faint clip spannote">{oneLine(span.note)}</bdi>}
       </div>

@@ -46,7 +46,7 @@ export function TranscriptView() {
   useKeys({
     j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1),
     s: () => { const item = items[at]; if (item && journal) void navigate(`/runs/${id}/state?seq=${item.last}`); },
-    f: () => { if (at >= 0 && journal) void navigate(`/runs/${id}/fork?seq=${beforeTurn(items, at)}`); },
+    f: () => { const item = items[at]; if (item && journal) void navigate(`/runs/${id}/fork?seq=${beforeTurn(items, at)}${item.type === "turn" || item.type === "call" ? "&turn=1" : ""}`); },
     r: () => { const item = items[at]; if (item?.call && item.call.index >= 0 && journal) void navigate(`/runs/${id}/fork?seq=${afterCalls(items, at)}&result=${item.seq}`); },
     Home: () => jump(0), End: () => { if (story.next === undefined) list.current?.toEnd(); else jump("end"); },
   });
@@ -61,7 +61,7 @@ export function TranscriptView() {
   }, [loaded, items.length, at, chosen, ended]);
 
   if (error && !loaded) return <div className="page narrow"><ErrorNotice error={error} retry={() => jump(chosen ?? 0)} /></div>;
-  if (!loaded) return <div className="story waiting"><Skeleton lines={12} /></div>;
+  if (!loaded) return <div key="waiting" className="story waiting"><Skeleton lines={12} /></div>;
   if (items.length === 0) return <Empty title="Nothing has happened yet"><p>Steps appear here as they are taken.</p></Empty>;
   const last = items[items.length - 1]?.last ?? 0;
   return (

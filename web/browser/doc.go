@@ -1,0 +1,11 @@
+// Package browser looks at the pages as a person does: tests in a headless Chromium over `tacho up`,
+// built from this tree, with its embedded ClickHouse; only a model's words are written down. It holds
+// tests alone and must never be imported.
+//
+// The tests share one tacho and one browser (stage_test.go), so they do not run in parallel; nothing in
+// them sleeps. views_test.go says what each view shows and what it lives on, and spoils that to see that
+// the check notices; steer_test.go forks, approves and stops; page_test.go is hostile content, keys and
+// themes. By hand: TACHO_SCREENSHOTS (pictures_test.go) and TACHO_FIGURES (figures_test.go).
+//
+// Without a Chromium they are skipped, unless TACHO_TEST_BROWSER=must; TACHO_CHROMIUM names one.
+package browser

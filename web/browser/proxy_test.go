@@ -1,0 +1,128 @@
+//go:build linux
+
+package browser
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// fault is what goes wrong with the answers to one route: they are an error, or a field of theirs has
+// another name.
+type fault struct {
+	route *regexp.Regexp // of the path, without the query
+	field string         // "": the answer is 500
+}
+
+// proxy stands between a browser and the server, and spoils what it is told to.
+type proxy struct {
+	server *httptest.Server
+	mu     sync.Mutex
+	fault  *fault
+	spoilt int // answers, since the fault was set
+}
+
+func newProxy(target string) (*proxy, error) {
+	to, err := url.Parse(target)
+	if err != nil {
+		return nil, err
+	}
+	p := &proxy{}
+	forward := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			r.Out.Header.Del("Accept-Encoding")
+			if r.In.Header.Get("Origin") != "" { // the server knows itself under one name only
+				r.Out.Header.Set("Origin", target)
+			}
+		},
+		FlushInterval:  -1,
+		ModifyResponse: p.spoil,
+	}
+	p.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f := p.hit(r); f != nil && f.field == "" {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = io.WriteString(w, `{"type":"about:blank","kind":"internal","status":500,"title":"Internal","detail":"spoilt by the test"}`)
+			return
+		}
+		forward.ServeHTTP(w, r)
+	}))
+	return p, nil
+}
+
+func (p *proxy) close() {
+	p.server.CloseClientConnections() // streams of events never end by themselves
+	p.server.Close()
+}
+
+// set makes f the fault from now on; nil: none.
+func (p *proxy) set(f *fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fault, p.spoilt = f, 0
+}
+
+// spoiled says how many answers the fault has met.
+func (p *proxy) spoiled() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.spoilt
+}
+
+func (p *proxy) hit(r *http.Request) *fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fault == nil || !p.fault.route.MatchString(r.URL.Path) {
+		return nil
+	}
+	if p.fault.field == "" {
+		p.spoilt++
+	}
+	return p.fault
+}
+
+// spoil renames the field wherever it stands in the answer.
+func (p *proxy) spoil(response *http.Response) error {
+	f := p.hit(response.Request)
+	if f == nil || f.field == "" || !strings.HasPrefix(response.Header.Get("Content-Type"), "application/json") {
+		return nil
+	}
+	body, err := read(response)
+	if err != nil {
+		return err
+	}
+	name := []byte(strconv.Quote(f.field) + ":")
+	if bytes.Contains(body, name) {
+		p.mu.Lock()
+		p.spoilt++
+		p.mu.Unlock()
+	}
+	body = bytes.ReplaceAll(body, name, []byte(strconv.Quote(f.field+"_renamed")+":"))
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	response.ContentLength = int64(len(body))
+	response.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	return nil
+}
+
+func read(response *http.Response) ([]byte, error) {
+	defer response.Body.Close()
+	if response.Header.Get("Content-Encoding") != "gzip" {
+		return io.ReadAll(response.Body)
+	}
+	response.Header.Del("Content-Encoding")
+	z, err := gzip.NewReader(response.Body)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(z)
+}
