@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -23,10 +24,15 @@ const (
 	longWait  = 5 * time.Second
 )
 
+// listPatience is how often a segment is tried again for the list of runs alone: some two minutes, in which a
+// killed ClickHouse is back. A list that can never be summed up must not keep the telemetry waiting.
+const listPatience = 30
+
 // waiting is a segment that is not stored.
 type waiting struct {
 	segment *spool.Segment
 	tries   int
+	lags    int       // tries after which only the list of runs was behind
 	after   time.Time // not before
 }
 
@@ -186,7 +192,7 @@ func (c *Collector) insert(ctx context.Context, w *waiting, batch *store.Batch) 
 		c.config.Log.Info("the end of a spool segment was torn by a crash; none of it was acknowledged", "segment", seg.ID, "bytes", report.Torn)
 	}
 	if batch.Rows() > 0 {
-		if err := c.config.Store.Insert(ctx, batch); err != nil {
+		if err := c.store(ctx, w, batch); err != nil {
 			return batch, err
 		}
 	}
@@ -198,6 +204,20 @@ func (c *Collector) insert(ctx context.Context, w *waiting, batch *store.Batch) 
 		c.config.Log.Warn("keys of stored spans could not be saved: what is sent again after a restart may be stored twice", "error", err)
 	}
 	return batch, c.spool.Remove(seg, report.Damaged > 0)
+}
+
+// store inserts the batch of a segment. The last entries of a run have nobody after them who would mend the
+// list of runs, so they wait for it, but not for ever.
+func (c *Collector) store(ctx context.Context, w *waiting, batch *store.Batch) error {
+	err := c.config.Store.Insert(ctx, batch)
+	if !errors.Is(err, store.ErrListBehind) {
+		return err
+	}
+	if w.lags++; w.lags <= listPatience {
+		return err
+	}
+	c.config.Log.Error("a segment is stored, but the list of runs does not show it; the run's next entries mend that", "segment", w.segment.ID, "error", err)
+	return nil
 }
 
 // fill makes the rows of a segment.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"tachograph/collector/store/exact"
 )
@@ -11,7 +12,7 @@ import (
 // that id and those rows, by this process or the next, and whatever fails in between. Nil means that all of them are there,
 // those of the journal's tables on the disk. After an error some may be there; call it again, later.
 //
-// The table runs follows. An error there is no error of the segment: it is logged, and mended with the next entries.
+// The table runs follows: ErrListBehind says that only it does not show the rows yet. Call again then too.
 func (s *Store) Insert(ctx context.Context, b *Batch) error {
 	if s.readOnly {
 		return errors.New("insert: the store was opened to be read only")
@@ -35,7 +36,7 @@ func (s *Store) Insert(ctx context.Context, b *Batch) error {
 		return err
 	}
 	if err := s.follow(ctx, b); err != nil {
-		s.log.Warn("the list of runs lags behind the entries; it is mended with the next ones", "error", err)
+		return fmt.Errorf("%w: %w", ErrListBehind, err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"os"
 	"testing"
 	"time"
@@ -228,5 +229,43 @@ func TestValuesAreNoSQL(t *testing.T) {
 		if lines, err := read(t, s, runID(1), 0); err != nil || len(lines) != len(r.Lines) {
 			t.Errorf("project %q: %d entries (%v)", project, len(lines), err)
 		}
+	}
+}
+
+// TestListBehind: what keeps the list of runs from following is said, after the entries are stored; the same insert, when
+// that is over, brings the list and no entry twice. Nothing else would: these are the last entries of their run.
+func TestListBehind(t *testing.T) {
+	t.Parallel()
+	dsn := database(t)
+	s, run := open(t, dsn, store.Options{}), runID(1)
+	r := story(t, 3, run, 60)
+	b := store.NewBatch(uuid.New(), time.Now())
+	for _, line := range r.Lines {
+		b.Entry(entryRow(t, "default", run, line))
+	}
+	past := connect(t, dsn)
+	execute := func(query string) {
+		t.Helper()
+		if err := past.Exec(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	execute("RENAME TABLE runs TO away")
+	for range 2 {
+		if err := s.Insert(t.Context(), b); !errors.Is(err, store.ErrListBehind) {
+			t.Fatalf("without its table: %v", err)
+		}
+	}
+	execute("RENAME TABLE away TO runs")
+	if err := s.Insert(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	runs, err := s.Runs(t.Context(), store.Page{})
+	if err != nil || len(runs) != 1 || runs[0].Entries != int64(len(r.Lines)) {
+		t.Errorf("listed: %+v (%v)", runs, err)
+	}
+	var stored uint64
+	if err := past.QueryRow(t.Context(), "SELECT count() FROM entries").Scan(&stored); err != nil || stored != uint64(len(r.Lines)) {
+		t.Errorf("%d entries stored, want %d (%v)", stored, len(r.Lines), err)
 	}
 }

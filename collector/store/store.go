@@ -77,6 +77,9 @@ type Store struct {
 var (
 	// ErrNotFound: there is no such run, or nothing of that name. Callers say so.
 	ErrNotFound = errors.New("not found in ClickHouse")
+	// ErrListBehind: what was inserted is stored, and the list of runs does not show it yet. Callers insert again, which
+	// stores nothing twice.
+	ErrListBehind = errors.New("the list of runs does not show the newest entries yet")
 	// ErrErased: the family was erased on a person's request. Proofs stay valid; callers go on without its content.
 	ErrErased = errors.New("erased")
 	// ErrNewer: a newer tacho made this database. Callers tell the user to update.
