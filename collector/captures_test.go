@@ -558,7 +558,7 @@ func TestWhatCapturesSay(t *testing.T) {
 	}{
 		{"vercel-ai-7-genai/01-traces.pb", 8, 7, 9450, 375, 4096, 5, 4},
 		{"otel-js-openai/02-traces.pb", 7, 5, 6450, 250, 0, 0, 0},
-		{"traceloop-openai/01-traces.pb", 6, 5, 6900, 280, 0, 0, 0},
+		{"traceloop-openai/01-traces.pb", 6, 5, 6900, 280, 0, 3, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -76,7 +76,7 @@ func TestResendsChangeNothing(t *testing.T) {
 }
 
 func serveJSON(t *testing.T, h http.Handler, path string, body []byte) answer {
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(string(body)))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1"+path, strings.NewReader(string(body)))
 	if err != nil {
 		t.Fatal(err)
 	}

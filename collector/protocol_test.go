@@ -428,7 +428,7 @@ func TestGivingUpAndClosing(t *testing.T) {
 
 // serve calls a handler without a network.
 func serve(ctx context.Context, h http.Handler, body []byte) answer {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "/v1/traces", bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://127.0.0.1/v1/traces", bytes.NewReader(body))
 	if err != nil {
 		panic(err)
 	}

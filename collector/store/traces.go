@@ -185,7 +185,7 @@ func (s *Store) CutValues(ctx context.Context, trace [16]byte, conversation stri
 	for len(names) > 0 {
 		some := names[:min(len(names), maxNames)]
 		names = names[len(some):]
-		pieces, err := s.pieces(with(ctx, "project", s.project, "family", family.String(), "space", tables.SpaceAttribute, "names", namesParameter(some)), "pieces")
+		pieces, err := s.pieces(s.inSpace(ctx, family.String(), tables.SpaceAttribute, some), "pieces")
 		if err != nil {
 			return nil, err
 		}
