@@ -11,6 +11,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -94,7 +95,7 @@ func (p *proxy) hit(r *http.Request) *fault {
 // spoil renames the field wherever it stands in the answer.
 func (p *proxy) spoil(response *http.Response) error {
 	f := p.hit(response.Request)
-	if f == nil || f.field == "" || !strings.HasPrefix(response.Header.Get("Content-Type"), "application/json") {
+	if f == nil || f.field == "" || !slices.Contains([]string{"application/json", "application/x-ndjson"}, mediaType(response)) {
 		return nil
 	}
 	body, err := read(response)
@@ -112,6 +113,11 @@ func (p *proxy) spoil(response *http.Response) error {
 	response.ContentLength = int64(len(body))
 	response.Header.Set("Content-Length", strconv.Itoa(len(body)))
 	return nil
+}
+
+func mediaType(response *http.Response) string {
+	name, _, _ := strings.Cut(response.Header.Get("Content-Type"), ";")
+	return name
 }
 
 func read(response *http.Response) ([]byte, error) {

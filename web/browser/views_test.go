@@ -33,6 +33,11 @@ func shows(selector, text string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll(%s)].some((e) => e.checkVisibility() && e.innerText.includes(%s))`, chrome.Quote(selector), chrome.Quote(text))
 }
 
+// told is the condition that the list of facts says under that label what matches the pattern.
+func told(list, label, pattern string) string {
+	return fmt.Sprintf(`[...document.querySelectorAll(%s)].some((e) => e.innerText === %s && /%s/.test(e.nextElementSibling.innerText))`, chrome.Quote(list+" dt"), chrome.Quote(label), pattern)
+}
+
 // drawn is the condition that a canvas has more than so many pixels of some colour.
 func drawn(selector string, most int) string {
 	return fmt.Sprintf(`(() => { const c = document.querySelector(%s), copy = new OffscreenCanvas(c.width, c.height).getContext("2d", { willReadFrequently: true });
@@ -61,7 +66,7 @@ func (s *stage) views() []view {
 	row := func(text string) string { return shows("#run-"+s.failed, text) }
 	return []view{
 		{"runs", "/runs",
-			[]string{row("failed"), row(goal), row("script/ledger.yaml"), row("\t7\t8\t"), row("$0.0"), row("ago"), shows("#run-"+s.fork, "fork of "), shows("#run-"+s.hostile, "done")},
+			[]string{row("failed"), row(goal), row("script/ledger.yaml"), row("\t7\t8\t"), row("$0.0"), `/(ago|now)$/.test(document.getElementById("run-`+s.failed+`").innerText.trim())`, shows("#run-"+s.fork, "fork of "), shows("#run-"+s.hostile, "done")},
 			[]need{{"/api/runs", []string{"runs", "id", "status", "goal", "model", "steps", "cost", "started_at", "parent"}}}},
 		{"transcript", run + "/transcript?seq=" + fmt.Sprint(s.mistake),
 			append(slices.Clone(header), shows(".storyitem .thinks", "A refund is a line like any other here"), shows(".storyitem .says", "Refunds are added to the total"),
@@ -80,16 +85,16 @@ func (s *stage) views() []view {
 			[]string{shows(".filetree", "totals.awk"), shows(".filetree", "README.md"), shows(".filetree .change", "M"), shows(".codeline", `NF == 3 { total[$1] += ($3 == "refund" ? -$2 : $2) }`)},
 			[]need{{"state", nil}, {"files", []string{"entries", "name", "change"}}, {"file", nil}}},
 		{"state-diff", run + "/state?seq=57&tab=files&files=changed&as=diff&from=" + turn,
-			[]string{shows(".filetree", "check.sh"), shows(".difffile > header", "totals.awk"), shows(".diffline.del", `NF == 3 { total[$1]`), `document.querySelectorAll('.difffile').length === 8`},
-			[]need{{"diff", []string{"changes", "total", "path", "change"}}}},
+			[]string{shows(".filetree", "check.sh"), shows(".difffile > header", "totals.awk"), shows(".filetree .change", "M"), shows(".diffline.del", `NF == 3 { total[$1]`), `document.querySelectorAll('.difffile').length === 8`},
+			[]need{{"diff", []string{"changes", "total", "path", "kind"}}}},
 		{"state-budgets", run + "/state?seq=" + turn + "&tab=budgets",
-			[]string{shows(".panel .budget", "4 of 40"), shows(".table", "See whether refunds are right now."), shows(".pairs", "sha256:"), shows(".panel", "Rollbacks")},
+			[]string{shows(".panel .budget", "4 of 40"), shows(".table", "See whether refunds are right now."), told(".pairs", "Files", "^sha256:"), shows(".panel", "Rollbacks")},
 			[]need{{"state", []string{"usage", "limits", "agents", "intent", "root"}}}},
 		{"audit", run + "/audit",
-			append(slices.Clone(header), shows(".audit tr", mistake), shows(".audit tr", "allowed"), shows(".audit tr", "policy (cedar)"), shows(".audit tr", "look-around"), shows(".audit tr", "the check did not pass"), shows("[aria-label='Signed heads']", "tacho.local/worker"), shows("[aria-label='Signed heads']", "trusted")),
+			append(slices.Clone(header), shows(".audit tr", mistake), shows(".audit tr", "allowed"), shows(".audit tr", "policy (cedar)"), shows(".audit tr", "look-around"), shows(".audit tr", "the check did not pass"), shows("[aria-label='Signed heads']", "tacho.local/worker"), shows("[aria-label='Signed heads'] .good", "trusted")),
 			[]need{{"audit", []string{"rows", "heads", "decision", "engine", "summary", "policies", "reason", "signers", "trusted"}}}},
 		{"fork", run + "/fork?seq=" + before + "&turn=1",
-			[]string{shows(".forkpage", "after entry"), shows(".forkpage .pairs", "step 4"), shows(".forkpage .pairs", "bash"), `[...document.querySelectorAll(".calldraft textarea")].some((e) => e.value.includes("tr -d"))`,
+			[]string{shows(".forkpage", "after entry"), shows(".forkpage .pairs", "step 4"), told(".forkpage .pairs", "Then", `\d\d:\d\d`), told(".forkpage .pairs", "Conversation", "[1-9] messages"), shows(".forkpage .pairs", "bash"), `[...document.querySelectorAll(".calldraft textarea")].some((e) => e.value.includes("tr -d"))`,
 				`[...document.querySelectorAll(".formfield textarea")].some((e) => e.value.includes("comes from Windows"))`, shows("button.primary", "Fork and run")},
 			[]need{{"state", []string{"time", "agents", "messages"}}, {"transcript", []string{"items", "turn", "call", "args", "message"}}}},
 		{"compare", fork + "/compare",
