@@ -66,7 +66,7 @@ func (s *stage) views() []view {
 	row := func(text string) string { return shows("#run-"+s.failed, text) }
 	return []view{
 		{"runs", "/runs",
-			[]string{row("failed"), row(goal), row("script/ledger.yaml"), row("\t7\t8\t"), row("$0.0"), `/(ago|now)$/.test(document.getElementById("run-`+s.failed+`").innerText.trim())`, shows("#run-"+s.fork, "fork of "), shows("#run-"+s.hostile, "done")},
+			[]string{row("failed"), row(goal), row("script/ledger.yaml"), row("\t7\t8\t"), row("$0.0"), `/(ago|now)$/.test(document.getElementById("run-` + s.failed + `").innerText.trim())`, shows("#run-"+s.fork, "fork of "), shows("#run-"+s.hostile, "done")},
 			[]need{{"/api/runs", []string{"runs", "id", "status", "goal", "model", "steps", "cost", "started_at", "parent"}}}},
 		{"transcript", run + "/transcript?seq=" + fmt.Sprint(s.mistake),
 			append(slices.Clone(header), shows(".storyitem .thinks", "A refund is a line like any other here"), shows(".storyitem .says", "Refunds are added to the total"),
