@@ -269,3 +269,22 @@ func TestListBehind(t *testing.T) {
 		t.Errorf("%d entries stored, want %d (%v)", stored, len(r.Lines), err)
 	}
 }
+
+// TestListAfterLateBeginning: the end of a run is stored before its beginning, which the next process brings. The list then
+// shows all of it, though the beginning alone would look like a run that has just begun.
+func TestListAfterLateBeginning(t *testing.T) {
+	t.Parallel()
+	dsn, run := database(t), runID(1)
+	r := story(t, 5, run, 80)
+	for _, lines := range [][][]byte{r.Lines[50:], r.Lines[:50]} {
+		ingest(t, open(t, dsn, store.Options{}), func(b *store.Batch) {
+			for _, line := range lines {
+				b.Entry(entryRow(t, "default", run, line))
+			}
+		})
+	}
+	runs, err := open(t, dsn, store.Options{}).Runs(t.Context(), store.Page{})
+	if err != nil || len(runs) != 1 || runs[0].Entries != int64(len(r.Lines)) || runs[0].Tip != r.State.Tip {
+		t.Errorf("listed: %+v (%v), want %d entries", runs, err, len(r.Lines))
+	}
+}

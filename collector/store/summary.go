@@ -111,12 +111,8 @@ func (s *Store) follow(ctx context.Context, b *Batch) error {
 func (s *Store) summaryAfter(ctx context.Context, key runKey, entries []summaryEntry) (*summary, error) {
 	slices.SortFunc(entries, func(x, y summaryEntry) int { return int(x.seq - y.seq) })
 	sum := s.runs.of[key]
-	if sum == nil && (entries[0].seq > 0 || entries[0].epoch > 1) {
-		return s.sumUp(ctx, key)
-	}
 	if sum == nil {
-		sum = newSummary(key)
-		s.runs.of[key] = sum
+		return s.sumUp(ctx, key) // even from entry 0 on: an earlier process may have brought what comes after these
 	}
 	for _, e := range entries {
 		switch {
