@@ -48,6 +48,7 @@ func (k *killed) up(flags ...string) *upped {
 	if err := u.cmd.Start(); err != nil {
 		k.t.Fatal(err)
 	}
+	k.t.Cleanup(func() { u.cmd.Process.Kill() }) // if the test fails before it is brought down
 	err = json.NewDecoder(out).Decode(&u.addresses)
 	go func() {
 		_, _ = io.Copy(io.Discard, out)
