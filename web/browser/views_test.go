@@ -33,6 +33,11 @@ func shows(selector, text string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll(%s)].some((e) => e.checkVisibility() && e.innerText.includes(%s))`, chrome.Quote(selector), chrome.Quote(text))
 }
 
+// says is the condition that an element of that selector is seen and its text matches the pattern.
+func says(selector, pattern string) string {
+	return fmt.Sprintf(`[...document.querySelectorAll(%s)].some((e) => e.checkVisibility() && /%s/.test(e.innerText))`, chrome.Quote(selector), pattern)
+}
+
 // told is the condition that the list of facts says under that label what matches the pattern.
 func told(list, label, pattern string) string {
 	return fmt.Sprintf(`[...document.querySelectorAll(%s)].some((e) => e.innerText === %s && /%s/.test(e.nextElementSibling.innerText))`, chrome.Quote(list+" dt"), chrome.Quote(label), pattern)
@@ -53,7 +58,7 @@ const (
 // header is what each view of a run has above it, of the failed run.
 var header = []string{
 	shows("h1", goal), shows(".facts .badge", "failed"), shows(".facts", "7 steps"), shows(".facts", "8 calls"), shows(".facts", "script/ledger.yaml"),
-	shows(".facts", "sandbox tier"), shows(".budget", "7 of 40"), shows(".budget", "of 50.0k"), shows(".budget", "$0.0"), shows(".budget", " s of 1h 00m"),
+	shows(".facts", "sandbox tier"), shows(".budget", "7 of 40"), shows(".budget", "of 50.0k"), shows(".budget", "$0.0"), says(".budget", `\d ?m?s of 1h 00m`),
 	shows(".tabs [aria-current=page]", ""),
 }
 
