@@ -78,7 +78,9 @@ func save(t *testing.T, p *chrome.Page, file string) {
 	must(t, os.WriteFile(file, small, 0o644))
 }
 
-// paletted stores a picture in the 256 colours that it has most of: pages have few, and the file is a third.
+// paletted stores a picture in 256 colours: pages have few, and the file is a third. They are those it has
+// most of, without those that are all but one of them: else shades of grey at the edges of letters crowd
+// out the red of a small dot.
 func paletted(shot []byte) ([]byte, error) {
 	from, err := png.Decode(bytes.NewReader(shot))
 	if err != nil {
@@ -100,8 +102,10 @@ func paletted(shot []byte) ([]byte, error) {
 		return cmp.Or(counts[b]-counts[a], cmp.Compare(fmt.Sprint(a), fmt.Sprint(b)))
 	})
 	var palette color.Palette
-	for _, c := range colours[:min(256, len(colours))] {
-		palette = append(palette, c)
+	for _, c := range colours {
+		if len(palette) < 256 && !slices.ContainsFunc(palette, func(chosen color.Color) bool { return alike(c, chosen.(color.RGBA)) }) {
+			palette = append(palette, c)
+		}
 	}
 	index := map[color.RGBA]uint8{}
 	to := image.NewPaletted(box, palette)
@@ -119,4 +123,9 @@ func paletted(shot []byte) ([]byte, error) {
 	var out bytes.Buffer
 	err = (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, to)
 	return out.Bytes(), err
+}
+
+func alike(a, b color.RGBA) bool {
+	near := func(x, y uint8) bool { return max(x, y)-min(x, y) <= 6 }
+	return near(a.R, b.R) && near(a.G, b.G) && near(a.B, b.B)
 }

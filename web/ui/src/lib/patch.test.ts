@@ -32,7 +32,7 @@ test("files, lines and their numbers", () => {
   const files = parsePatch(PATCH);
   expect(files.map((f) => [f.path, f.added, f.removed])).toEqual([["a b/c.go", 2, 1], ["gone", 0, 1], ["ö\n.txt", 1, 0], ["bin", 0, 0]]);
   expect(files[0]?.lines.map((l) => [l.kind, l.old, l.new, l.text])).toEqual([
-    ["hunk", null, null, "lines 1 → 1 func main() {"], ["same", 1, 1, "one"], ["del", 2, null, "two"], ["add", null, 2, "2"], ["add", null, 3, "--- a/fake"], ["same", 3, 4, "three"],
+    ["hunk", null, null, "lines 1–3 → lines 1–4 func main() {"], ["same", 1, 1, "one"], ["del", 2, null, "two"], ["add", null, 2, "2"], ["add", null, 3, "--- a/fake"], ["same", 3, 4, "three"],
     ["hunk", null, null, "No newline at end of file"],
   ]);
   expect(files[3]?.notes).toEqual(["Binary files a/bin and b/bin differ", "# cut here: 3 of 9 changes are not shown"]);

@@ -74,10 +74,16 @@ export function unquote(text: string): string {
   return new TextDecoder().decode(new Uint8Array(out));
 }
 
+function span(first: number, count: number): string {
+  if (count === 0) return "nothing";
+  return count === 1 ? `line ${first}` : `lines ${first}–${first + count - 1}`;
+}
+
 function readHunk(lines: readonly string[], at: number, hunk: RegExpExecArray, file: FilePatch): number {
   let [oldAt, newAt] = [Number(hunk[1]), Number(hunk[3])];
   let [oldLeft, newLeft] = [Number(hunk[2] ?? 1), Number(hunk[4] ?? 1)];
-  file.lines.push({ kind: "hunk", text: `lines ${hunk[1]} → ${hunk[3]}${hunk[5] ?? ""}`, old: null, new: null });
+  const was = span(oldAt, oldLeft), is = span(newAt, newLeft);
+  file.lines.push({ kind: "hunk", text: `${was === is ? is : `${was} → ${is}`}${hunk[5] ?? ""}`, old: null, new: null });
   let i = at + 1;
   for (; i < lines.length && (oldLeft > 0 || newLeft > 0 || (lines[i] as string).startsWith("\\")); i++) {
     const line = lines[i] as string;
