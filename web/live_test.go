@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -268,6 +269,35 @@ func TestSpansAndArrow(t *testing.T) {
 	})
 	if n != len(stored) {
 		t.Errorf("Arrow has %d entries, want %d", n, len(stored))
+	}
+}
+
+// TestSpansAfter: whoever has the spans of so many entries is told what is new, and all if it is too far behind.
+func TestSpansAfter(t *testing.T) {
+	t.Parallel()
+	l, run := finished(t)
+	lines := func(query string) (ids []string, last api.SpanList) {
+		a := l.do(http.MethodGet, "/api/runs/"+run+"/spans"+query, "", "Accept", "application/x-ndjson")
+		for line := range bytes.Lines(a.body) {
+			last = api.SpanList{}
+			decode(t, answer{body: line}, &last)
+			for _, s := range last.Spans {
+				ids = append(ids, s.Id)
+			}
+		}
+		if last.Entries == nil || last.More != nil || last.Open != 0 {
+			t.Fatalf("%s: the last line is %+v", query, last)
+		}
+		slices.Sort(ids)
+		return slices.Compact(ids), last
+	}
+	all, whole := lines("")
+	total := *whole.Entries
+	for query, want := range map[string][]string{"?after=1": all, fmt.Sprintf("?after=%d", total): nil, fmt.Sprintf("?after=%d", total+1): all} {
+		got, last := lines(query)
+		if !slices.Equal(got, want) || *last.Entries != total || !last.Origin.Equal(whole.Origin) {
+			t.Errorf("%s: %d spans of %d entries since %v; want %d of %d since %v", query, len(got), *last.Entries, last.Origin, len(want), total, whole.Origin)
+		}
 	}
 }
 

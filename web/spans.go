@@ -61,27 +61,51 @@ const (
 	laterBatch = 8000
 )
 
-// eachBatch shows the spans of what an id names, read once.
-func (s *Server) eachBatch(ctx context.Context, of subject, see func(rows []row, last bool) error) error {
-	if of.trace == nil {
-		return s.Spans.Spans(ctx, of.run.ID, func(ended []tables.Span, open []tables.OpenSpan, last bool) error {
-			return see(rowsOf(ended, open), last)
-		})
+// batch is what is shown of a trace's spans at once, by start.
+type batch struct {
+	rows    []row
+	origin  int64
+	last    bool
+	entries int64 // of the journal that all of it is of, in the last batch; 0: there is no journal
+}
+
+func batchOf(b tables.SpanBatch) batch {
+	return batch{rows: rowsOf(b.Ended, b.Open), origin: b.Origin, last: b.Last, entries: b.Entries}
+}
+
+// eachBatch shows the spans of what an id names, read once. after is how many entries of the journal a reader has the spans of: of one that
+// is not long behind, only what is new is shown.
+func (s *Server) eachBatch(ctx context.Context, of subject, after int64, see func(batch) error) error {
+	if of.trace != nil {
+		return s.eachTraceBatch(ctx, of.trace, see)
 	}
-	open, err := s.Traces.OpenSpans(ctx, of.trace.ID)
+	if after > 0 {
+		news, known, err := s.Spans.After(ctx, of.run.ID, after)
+		if err != nil {
+			return err
+		}
+		if known {
+			return see(batchOf(news))
+		}
+	}
+	return s.Spans.Spans(ctx, of.run.ID, func(b tables.SpanBatch) error { return see(batchOf(b)) })
+}
+
+func (s *Server) eachTraceBatch(ctx context.Context, trace *store.Trace, see func(batch) error) error {
+	open, err := s.Traces.OpenSpans(ctx, trace.ID)
 	if err != nil {
 		return err
 	}
 	page := store.SpanPage{Limit: firstBatch}
 	for last := false; !last; open, page.Limit = nil, laterBatch {
-		spans, err := s.Traces.TraceSpans(ctx, of.trace.ID, page)
+		spans, err := s.Traces.TraceSpans(ctx, trace.ID, page)
 		if err != nil {
 			return err
 		}
 		if last = len(spans) < page.Limit; !last {
 			page.After, page.AfterSpan = spans[len(spans)-1].Start, spans[len(spans)-1].SpanID
 		}
-		if err := see(rowsOf(spans, open), last); err != nil {
+		if err := see(batch{rows: rowsOf(spans, open), origin: trace.Started.UnixNano(), last: last}); err != nil {
 			return err
 		}
 	}
@@ -90,13 +114,13 @@ func (s *Server) eachBatch(ctx context.Context, of subject, see func(rows []row,
 
 // allRows are the spans of what an id names, by start.
 func (s *Server) allRows(ctx context.Context, of subject) (all []row, open int64, err error) {
-	err = s.eachBatch(ctx, of, func(rows []row, last bool) error {
-		for _, r := range rows {
+	err = s.eachBatch(ctx, of, 0, func(b batch) error {
+		for _, r := range b.rows {
 			// What a journal opened is told of once more when it ends, or in the last batch.
-			if r.ended != nil || last || of.trace != nil {
+			if r.ended != nil || b.last || of.trace != nil {
 				all = append(all, r)
 			}
-			if r.open != nil && (last || of.trace != nil) {
+			if r.open != nil && (b.last || of.trace != nil) {
 				open++
 			}
 		}
@@ -120,8 +144,12 @@ func (s *Server) ListSpans(ctx context.Context, request api.ListSpansRequestObje
 	if err != nil {
 		return nil, err
 	}
+	after, err := within("after", request.Params.After, 0, 0, int64(journal.MaxInt))
+	if err != nil {
+		return nil, err
+	}
 	if kind == typeLines {
-		return spanLines{s, ctx, found}, nil
+		return spanLines{s, ctx, found, after}, nil
 	}
 	page, err := s.spanPage(ctx, found, request.Params.Cursor, limit)
 	if err != nil {
@@ -227,29 +255,29 @@ func parseSpanPlace(cursor string) (p spanPlace, err error) {
 	return spanPlace{int64(binary.BigEndian.Uint64(b)), binary.BigEndian.Uint64(b[8:])}, nil
 }
 
-// spanLines sends all spans while they are read.
+// spanLines sends all spans while they are read, or those that are new.
 type spanLines struct {
-	s   *Server
-	ctx context.Context
-	of  subject
+	s     *Server
+	ctx   context.Context
+	of    subject
+	after int64
 }
 
 // VisitListSpansResponse implements api.ListSpansResponseObject.
 func (l spanLines) VisitListSpansResponse(w http.ResponseWriter) error {
 	out := json.NewEncoder(w)
 	out.SetEscapeHTML(false)
-	line := api.SpanList{Journal: l.of.run != nil, Origin: l.s.Clock().UTC()}
+	line := api.SpanList{Journal: l.of.run != nil}
 	begun := map[uint64]bool{} // open, and told of
-	return l.s.eachBatch(l.ctx, l.of, func(rows []row, last bool) error {
-		if line.Total == 0 {
+	sent := false
+	return l.s.eachBatch(l.ctx, l.of, l.after, func(b batch) error {
+		if !sent {
 			w.Header().Set("Content-Type", typeLines)
 			w.WriteHeader(http.StatusOK)
-			if len(rows) > 0 {
-				line.Origin = nano(placeOf(rows[0]).start)
-			}
+			sent = true
 		}
-		line.Spans = make([]api.Span, 0, len(rows))
-		for _, r := range rows {
+		line.Origin, line.Spans = nano(b.origin), make([]api.Span, 0, len(b.rows))
+		for _, r := range b.rows {
 			_, id := r.place()
 			if !begun[id] {
 				line.Total++
@@ -257,9 +285,9 @@ func (l spanLines) VisitListSpansResponse(w http.ResponseWriter) error {
 			if delete(begun, id); r.open != nil {
 				begun[id] = true
 			}
-			line.Spans = append(line.Spans, spanOf(r, line.Origin.UnixNano()))
+			line.Spans = append(line.Spans, spanOf(r, b.origin))
 		}
-		line.Open, line.More = int64(len(begun)), some(!last)
+		line.Open, line.More, line.Entries = int64(len(begun)), some(!b.last), some(b.entries)
 		if err := out.Encode(line); err != nil {
 			return err
 		}

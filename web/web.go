@@ -49,7 +49,10 @@ type Operator interface {
 type Spans interface {
 	// Spans shows them batch by batch: those that ended, and those that began and were not shown yet; of the last batch all that
 	// are open. What it shows is see's to keep.
-	Spans(ctx context.Context, run journal.RunID, see func(ended []tables.Span, open []tables.OpenSpan, last bool) error) error
+	Spans(ctx context.Context, run journal.RunID, see func(tables.SpanBatch) error) error
+	// After is what ended since a reader had the spans of so many entries, and all that are open now; known is false if that is
+	// too long ago, and all are to be read again.
+	After(ctx context.Context, run journal.RunID, entries int64) (news tables.SpanBatch, known bool, err error)
 	// Span is one with all its attributes and events, or what is known of one that has not ended. Both are nil if there is none.
 	Span(ctx context.Context, run journal.RunID, span uint64) (ended *tables.Span, open *tables.OpenSpan, err error)
 }

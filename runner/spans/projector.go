@@ -54,6 +54,14 @@ func silent(k journal.Kind) bool {
 	return k == journal.KindCheckpoint || len(k) >= len(journal.NotePrefix) && k[:len(journal.NotePrefix)] == journal.NotePrefix
 }
 
+// origin is when the run began, in nanoseconds since 1970; 0 before its first entry.
+func (p *projector) origin() int64 {
+	if p.first.Time.IsZero() {
+		return 0
+	}
+	return p.first.Time.UnixNano()
+}
+
 func (p *projector) apply(e journal.Entry, body journal.Body) {
 	switch b := body.(type) {
 	case *journal.RunStarted:

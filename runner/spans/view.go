@@ -26,10 +26,11 @@ type Journals interface {
 type View struct {
 	src     Journals
 	project string
+	tails   *tails
 }
 
 // NewView makes a View. project is what the rows say.
-func NewView(src Journals, project string) View { return View{src, project} }
+func NewView(src Journals, project string) View { return View{src, project, &tails{}} }
 
 // How many spans end in a batch: a few in the first, so that there is something to see before a long journal is read.
 const (
@@ -41,13 +42,13 @@ const (
 // did, and those that began, are open at the end of the batch, and were not shown before; of the last batch all that are open. So
 // a parent comes before its children or with them. They are light: of what people, models and tools wrote
 // they hold only the intents, and no events. A batch is see's to keep.
-func (v View) Spans(ctx context.Context, run journal.RunID, see func(ended []tables.Span, open []tables.OpenSpan, last bool) error) error {
+func (v View) Spans(ctx context.Context, run journal.RunID, see func(tables.SpanBatch) error) error {
 	shape := shaper{view: v, ctx: ctx, run: run}
 	told := map[trace.SpanID]bool{}
 	most := firstBatch
 	var ended []tables.Span
 	p := newProjector(run)
-	err := v.read(ctx, p, func(s *span) (bool, error) {
+	entries, err := v.read(ctx, p, 0, func(_ int64, s *span) (bool, error) {
 		row, err := shape.light(s)
 		if err != nil {
 			return false, err
@@ -57,14 +58,14 @@ func (v View) Spans(ctx context.Context, run journal.RunID, see func(ended []tab
 		if len(ended) < most {
 			return true, nil
 		}
-		err = see(ended, v.open(p, told), false)
+		err = see(tables.SpanBatch{Ended: ended, Open: v.open(p, told), Origin: p.origin()})
 		ended, most = make([]tables.Span, 0, laterBatch), laterBatch
 		return err == nil, err
 	})
 	if err != nil {
 		return err
 	}
-	return see(ended, v.open(p, nil), true)
+	return see(tables.SpanBatch{Ended: ended, Open: v.open(p, nil), Origin: p.origin(), Last: true, Entries: entries})
 }
 
 // open are the spans of a projector that are open now and not told of. It notes that they are; nil: all, and nothing is noted.
@@ -87,7 +88,7 @@ func (v View) open(p *projector, told map[trace.SpanID]bool) (rows []tables.Open
 func (v View) Span(ctx context.Context, run journal.RunID, id uint64) (ended *tables.Span, open *tables.OpenSpan, err error) {
 	shape := shaper{view: v, ctx: ctx, run: run}
 	p := newProjector(run)
-	err = v.read(ctx, p, func(s *span) (bool, error) {
+	_, err = v.read(ctx, p, 0, func(_ int64, s *span) (bool, error) {
 		if number(s.id) != id {
 			return true, nil
 		}
@@ -106,23 +107,25 @@ func (v View) Span(ctx context.Context, run journal.RunID, id uint64) (ended *ta
 	return nil, nil, nil
 }
 
-// read shows the spans that a journal ends, until see has enough.
-func (v View) read(ctx context.Context, p *projector, see func(*span) (more bool, err error)) error {
-	for line, err := range v.src.Entries(ctx, p.run, 0) {
+// read shows the spans that a journal ends from an entry on, each with the entry's seq, until see has enough. It says how many
+// entries the projector has taken then.
+func (v View) read(ctx context.Context, p *projector, from int64, see func(seq int64, s *span) (more bool, err error)) (entries int64, err error) {
+	for line, err := range v.src.Entries(ctx, p.run, from) {
 		if err != nil {
-			return fmt.Errorf("show spans of run %s: %w", p.run, err)
+			return from, fmt.Errorf("show spans of run %s: %w", p.run, err)
 		}
 		closed, _, err := p.project(line)
 		if err != nil {
-			return fmt.Errorf("show spans of run %s: %w", p.run, err)
+			return from, fmt.Errorf("show spans of run %s: %w", p.run, err)
 		}
 		for i := range closed {
-			if more, err := see(&closed[i]); err != nil || !more {
-				return err
+			if more, err := see(from, &closed[i]); err != nil || !more {
+				return from, err
 			}
 		}
+		from++
 	}
-	return nil
+	return from, nil
 }
 
 func number(id trace.SpanID) uint64 { return binary.BigEndian.Uint64(id[:]) }

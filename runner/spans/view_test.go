@@ -60,12 +60,12 @@ func TestViewIsWhatIsSent(t *testing.T) {
 			}
 		}
 	}
-	err := view.Spans(t.Context(), run.ID(), func(ended []tables.Span, open []tables.OpenSpan, last bool) error {
-		for _, row := range ended {
+	err := view.Spans(t.Context(), run.ID(), func(b tables.SpanBatch) error {
+		for _, row := range b.Ended {
 			compare(row)
 		}
-		if len(open) != 0 || !last {
-			t.Errorf("a run that has ended shows %d open spans, last %t", len(open), last)
+		if len(b.Open) != 0 || !b.Last {
+			t.Errorf("a run that has ended shows %d open spans, last %t", len(b.Open), b.Last)
 		}
 		return nil
 	})

@@ -1824,6 +1824,9 @@ type SpanLink struct {
 
 // SpanList defines model for SpanList.
 type SpanList struct {
+	// Entries of the last line: how many entries of the journal the spans are of
+	Entries *int64 `json:"entries,omitempty"`
+
 	// Journal the spans are projected from the journal; else they are as they arrived
 	Journal bool `json:"journal"`
 
@@ -2225,6 +2228,9 @@ type ListSpansParams struct {
 
 	// Cursor `next` of the page before
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// After of the lines: how many entries of the journal the spans are of that are there already
+	After *int64 `form:"after,omitempty" json:"after,omitempty"`
 }
 
 // GetStateParams defines parameters for GetState.
@@ -2877,6 +2883,13 @@ func (w *ServerInterfaceWrapper) ListSpans(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", ctx.QueryParams(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter after: %s", err))
 	}
 
 	// Invoke the callback with all the unmarshaled arguments

@@ -80,7 +80,7 @@ describe("spans as they are read", () => {
   };
   const read = async () => {
     const got: SpanList[] = [];
-    await readSpans("x", (part) => got.push(part), new AbortController().signal);
+    await readSpans("x", undefined, (part) => got.push(part), new AbortController().signal);
     return got;
   };
 

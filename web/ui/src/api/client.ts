@@ -108,10 +108,10 @@ export const getTranscript = (id: string, where: { from?: number; before?: numbe
 
 /**
  * All spans of a run while the server reads them: `take` gets a few at first, then more. A span that was open comes
- * again when it has ended.
+ * again when it has ended. Given how many entries of the journal those are of that are there already, what is new.
  */
-export async function readSpans(id: string, take: (part: SpanList) => void, signal: AbortSignal): Promise<void> {
-  const answer = await send(path(["api", "runs", id, "spans"]), { signal, headers: { Accept: "application/x-ndjson" } });
+export async function readSpans(id: string, after: number | undefined, take: (part: SpanList) => void, signal: AbortSignal): Promise<void> {
+  const answer = await send(path(["api", "runs", id, "spans"], { after }), { signal, headers: { Accept: "application/x-ndjson" } });
   let more = true;
   for await (const line of lines(answer)) {
     const part = understood<SpanList>(line, answer.status, ["spans", "origin", "total"]);

@@ -210,7 +210,8 @@ export interface paths {
          * The spans of a run, by start; open ones too
          * @description As `application/x-ndjson` all of them in one answer, as they are read: each line is a SpanList, the first ones are short, and `more` is
          *     true on all but the last. A span that was told of as open comes again when it has ended, and a parent comes before its
-         *     children or with them; `total` and `open` count what was told so far.
+         *     children or with them; `total` and `open` count what was told so far. Whoever has them and gives the `entries` of the last line as
+         *     `after` is told what ended since, and again what is open; or all spans, if that is too long ago or there is no journal.
          */
         get: operations["listSpans"];
         put?: never;
@@ -1206,6 +1207,11 @@ export interface components {
             next?: string;
             /** @description of the lines of a stream: others follow; where the last line that came says so, the stream broke off */
             more?: boolean;
+            /**
+             * Format: int64
+             * @description of the last line: how many entries of the journal the spans are of
+             */
+            entries?: number;
         };
         SpanEvent: {
             /** Format: date-time */
@@ -2067,6 +2073,8 @@ export interface operations {
                 limit?: number;
                 /** @description `next` of the page before */
                 cursor?: components["parameters"]["cursor"];
+                /** @description of the lines: how many entries of the journal the spans are of that are there already */
+                after?: number;
             };
             header?: never;
             path: {

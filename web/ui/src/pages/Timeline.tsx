@@ -55,7 +55,7 @@ export function TimelineView() {
             <span><i className="bar-bad" />failed</span>
           </div>
           <span className="grow" />
-          <span className="faint">{rows.length === tree.spans.length ? "" : `${integer(rows.length)} of `}{integer(data.total)} spans{!data.whole && ` (${integer(data.spans.length)} read so far)`}{data.whole && tree.open > 0 && `, ${integer(tree.open)} open`}{tree.orphans > 0 && `, ${integer(tree.orphans)} without their parent`}</span>
+          <span className="faint">{rows.length === tree.spans.length ? "" : `${integer(rows.length)} of `}{integer(data.spans.length)} spans{!data.whole && " so far"}{data.whole && tree.open > 0 && `, ${integer(tree.open)} open`}{tree.orphans > 0 && `, ${integer(tree.orphans)} without their parent`}</span>
         </div>
         {data.error && <ErrorNotice error={data.error} retry={data.reload} />}
         <Waterfall tree={tree} rows={rows} origin={data.origin} until={until} chosen={chosen} choose={(span) => set("span", span)} closed={closed} setClosed={setClosed} flat={q !== "" || failed} moving={data.whole && tree.open > 0} />

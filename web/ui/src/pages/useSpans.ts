@@ -1,8 +1,7 @@
-// The spans of a run as they come, so that the first ones are seen before the last are read.
+// The spans of a run as they come, so that the first ones are seen before the last are read; later only what is new.
 import { useCallback, useEffect, useRef, useState } from "react";
 import { Problem, readSpans } from "../api/client";
-import { instant } from "../lib/format";
-import { spanOf } from "../lib/spans";
+import { Gathered } from "../lib/gathered";
 import type { Span } from "../lib/timeline";
 import { useRun, useRunEvents } from "./context";
 import { useSoon } from "./soon";
@@ -11,8 +10,6 @@ export interface Spans {
   spans: readonly Span[];
   /** Milliseconds since 1970 at which the run began. */
   origin: number;
-  total: number;
-  journal: boolean;
   loaded: boolean;
   /** All have come. */
   whole: boolean;
@@ -20,30 +17,32 @@ export interface Spans {
   reload: () => void;
 }
 
-const NONE: Omit<Spans, "reload"> = { spans: [], origin: 0, total: 0, journal: true, loaded: false, whole: false, error: undefined };
+const NONE: Omit<Spans, "reload"> = { spans: [], origin: 0, loaded: false, whole: false, error: undefined };
 
 export function useSpans(): Spans {
   const { id, run } = useRun();
   const [state, setState] = useState(NONE);
   const reading = useRef<AbortController>(undefined);
+  const known = useRef(new Gathered());
 
   const read = useCallback(async () => {
     reading.current?.abort();
     const abort = new AbortController();
     reading.current = abort;
-    const all: Span[] = [];
-    const places = new Map<string, number>();
+    const after = known.current.entries;
+    const all = after === undefined ? new Gathered() : known.current;
     let shown = 0;
     try {
-      await readSpans(id, (part) => {
-        for (const wire of part.spans) put(all, places, spanOf(wire));
+      await readSpans(id, after, (part) => {
+        all.take(part);
         // Each view of them costs as much as all that is there, so the next is made when that has doubled.
-        if (part.more && all.length < 2 * shown) return;
-        shown = all.length;
-        const next = { spans: all.slice(), origin: instant(part.origin) ?? 0, total: part.total, journal: part.journal, loaded: true, whole: !part.more, error: undefined };
-        // While a reload is under way, what is shown stays until all of it is there.
+        if (part.more && all.size < 2 * shown) return;
+        shown = all.size;
+        const next = { spans: all.list(), origin: all.origin, loaded: true, whole: !part.more, error: undefined };
+        // While they are read again, what is shown stays until all of it is there.
         setState((before) => (before.whole && part.more ? before : next));
       }, abort.signal);
+      known.current = all;
     } catch (cause) {
       if (abort.signal.aborted) return;
       setState((s) => ({ ...s, loaded: true, error: cause instanceof Problem ? cause : new Problem("internal", 0, "Error in this page", String(cause)) }));
@@ -56,24 +55,21 @@ export function useSpans(): Spans {
     return () => reading.current?.abort();
   }, [read]);
 
-  const soon = useSoon(() => { if (!reading.current) void read(); }, state.total > 5000 ? 10_000 : 1000);
+  // What is new costs little to ask for; to lay out anew, as much as all that is there.
+  const soon = useSoon(() => { if (!reading.current) void read(); }, state.spans.length > 20_000 ? 3000 : 1000);
   useRunEvents({ entry: soon });
-  // Nobody tells when a span of another program's trace arrives: while it may, ask.
-  const foreign = run.summary.source === "otlp" && run.summary.status === "running";
-  useEffect(() => {
-    if (!foreign) return;
-    const timer = setInterval(soon, 3000);
-    return () => clearInterval(timer);
-  }, [foreign, soon]);
+  useForeign(run.summary.source === "otlp" && run.summary.status === "running", run.summary.spans, known, soon);
   return { ...state, reload: () => void read() };
 }
 
-/** Adds a span; one that has ended takes the place of what it was while it was open. */
-function put(all: Span[], places: Map<string, number>, span: Span): void {
-  const known = places.get(span.id);
-  if (known !== undefined) all[known] = span;
-  else {
-    places.set(span.id, all.length);
-    all.push(span);
-  }
+/** Nobody tells when a span of another program's trace arrives: while it may, look whether there are more than before. */
+function useForeign(may: boolean, count: number | undefined, known: React.RefObject<Gathered>, soon: () => void): void {
+  const seen = useRef(count);
+  useEffect(() => {
+    if (!may) return;
+    if (seen.current !== count) soon();
+    seen.current = count;
+    const timer = setInterval(() => { if (known.current.moving) soon(); }, 3000);
+    return () => clearInterval(timer);
+  }, [may, count, known, soon]);
 }
