@@ -1,4 +1,4 @@
--- Which conversation each trace of other people's agents belongs to: from the projection `traces`.
+-- Which conversation each trace of other people's agents belongs to: from the projection `trace_list`.
 SELECT trace_id, conversation
 FROM
 (

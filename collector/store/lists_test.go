@@ -195,7 +195,7 @@ func TestListUsesProjection(t *testing.T) {
 	ctx := clickhouse.Context(t.Context(),
 		clickhouse.WithParameters(clickhouse.Parameters{"project": "default", "before": "0", "before_run": uuid.Nil.String(), "limit": "100",
 			"first": uuid.Nil.String(), "last": uuid.Max.String(), "recent": "0", "status": "[]", "words": "[]"}),
-		clickhouse.WithSettings(clickhouse.Settings{"optimize_use_projections": 1, "force_optimize_projection": 1, "force_optimize_projection_name": "traces_by_root"}))
+		clickhouse.WithSettings(clickhouse.Settings{"optimize_use_projections": 1, "force_optimize_projection": 1, "force_optimize_projection_name": "trace_list"}))
 	rows, err := connect(t, dsn).Query(ctx, string(question))
 	if err != nil {
 		t.Fatal(err)

@@ -103,9 +103,11 @@ func scanTrace(r driver.Rows) (Trace, error) {
 	var id uuid.UUID
 	var start, end, received int64
 	var hasRoot uint8
-	err := r.Scan(&id, &t.Spans, &start, &end, &received, &t.Service, &t.Name, &hasRoot, &t.Status, &t.Conversation, &t.Model, &t.Errors, &t.Answers,
-		&t.Calls, &t.Agents, &t.Input, &t.Output, &t.Cached, &t.CostNUSD, &t.Unpriced)
+	var spans, errors, answers, calls, agents, unpriced uint64
+	err := r.Scan(&id, &spans, &start, &end, &received, &t.Service, &t.Name, &hasRoot, &t.Status, &t.Conversation, &t.Model, &errors, &answers,
+		&calls, &agents, &t.Input, &t.Output, &t.Cached, &t.CostNUSD, &unpriced)
 	t.ID, t.HasRoot = id, hasRoot == 1
+	t.Spans, t.Errors, t.Answers, t.Calls, t.Agents, t.Unpriced = int64(spans), int64(errors), int64(answers), int64(calls), int64(agents), int64(unpriced)
 	t.Started, t.Ended, t.Received = time.Unix(0, start).UTC(), time.Unix(0, end).UTC(), time.UnixMilli(received).UTC()
 	return t, err
 }
