@@ -308,6 +308,9 @@ func (c *cli) describe(ctx context.Context, p *place, proof *replay.Proof, f rep
 	if f.verify {
 		c.say("  folded again    %s   from entry 0, without the cache: %s", proof.Refolded, yes(proof.State == proof.Refolded))
 	}
+	if proof.Unread != "" {
+		c.say("  messages        %s: %s; `tacho verify %s` names the checkpoint, what the entries say is not lost", paint.bad("UNREADABLE"), proof.Unread, proof.Run)
+	}
 	c.say("  files           %s", proof.Root)
 	if proof.Files != nil {
 		c.say("  on disk         %s   %s, %s compared by content: %s", proof.Files.Root, count(proof.Files.Files, "file"),

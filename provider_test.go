@@ -161,7 +161,11 @@ func checkRequests(t *testing.T, dir string, received [][]byte) {
 		}
 		list := s.Agent("/").List
 		var messages []chat.Message
-		for _, ref := range list.Refs(0, list.Len()) {
+		refs, err := list.Refs(0, list.Len())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ref := range refs {
 			messages = append(messages, content(ref))
 		}
 		rebuilt = append(rebuilt, chat.Frame{Bytes: content(asked.Frame), At: int(asked.At)}.Request(messages))

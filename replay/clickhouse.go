@@ -14,13 +14,12 @@ import (
 )
 
 // Database is ClickHouse as a Source: runs that were shipped, read on any machine. A question to it
-// costs more than a row, so what will be asked for next is read with what is asked for: the chunks of a
-// checkpoint, the neighbours of a file. It keeps some of that in memory. Its methods may be called concurrently.
+// costs more than a row, so what will be asked for next is read with what is asked for: the neighbours
+// of a file. It keeps some of that in memory. Its methods may be called concurrently.
 type Database struct {
 	store  *store.Store
 	traces bool // lists hold other people's traces too
 	cache  cache
-	tails  tails
 }
 
 // ClickHouse reads from an open ClickHouse. The caller closes it.
@@ -82,14 +81,6 @@ func (d *Database) Entries(ctx context.Context, run journal.RunID, from int64) i
 // EntriesTo is Entries up to the entry to.
 func (d *Database) EntriesTo(ctx context.Context, run journal.RunID, from, to int64) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		if lines, ok := d.tails.take(tailKey{run, from, to}); ok {
-			for _, line := range lines {
-				if !yield(line, nil) {
-					return
-				}
-			}
-			return
-		}
 		for line, err := range d.store.EntriesTo(ctx, run, from, to) {
 			if !yield(line, translated(err)) || err != nil {
 				return
@@ -169,68 +160,36 @@ func (d *Database) Ahead(ctx context.Context, run journal.RunID, refs []journal.
 	return err
 }
 
-// Chunk reads a piece of a checkpoint.
-func (d *Database) Chunk(ctx context.Context, run journal.RunID, chunk journal.Hash) ([]byte, error) {
-	if b, ok := d.cache.get(cacheKey{run, record.SpaceChunk, chunk}); ok {
-		return b, nil
+// Chunks reads pieces of a checkpoint.
+func (d *Database) Chunks(ctx context.Context, run journal.RunID, hashes []journal.Hash) ([][]byte, error) {
+	names := make([]name, len(hashes))
+	for i, h := range hashes {
+		names[i] = name(h)
 	}
-	b, err := d.store.Chunk(ctx, run, chunk)
-	return b, translated(err)
+	found, err := d.pieces(ctx, run, record.SpaceChunk, names)
+	if err != nil {
+		return nil, err
+	}
+	texts := make([][]byte, len(names))
+	for i, n := range names {
+		b, ok := found[n]
+		if !ok {
+			if b, err = d.store.Chunk(ctx, run, hashes[i]); err != nil { // which says what became of it
+				return nil, translated(err)
+			}
+		}
+		texts[i] = b
+	}
+	return texts, nil
 }
 
-// Checkpoint is the newest cached state at or before seq. Its chunks are read with it, and the entries from there to seq.
+// Checkpoint is the newest cached state at or before seq.
 func (d *Database) Checkpoint(ctx context.Context, run journal.RunID, seq int64) (Checkpoint, error) {
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	wait.Go(func() { _, _, _ = d.store.Family(ctx, run) }) // the chunks will need it; should it fail, they ask again
 	at, text, err := d.store.Checkpoint(ctx, run, seq)
-	if err != nil {
-		return Checkpoint{}, translated(err)
-	}
-	wait.Go(func() { d.readTail(ctx, tailKey{run, at + 1, seq}) })
-	if err := d.readChunks(ctx, run, text); err != nil && ctx.Err() != nil {
-		return Checkpoint{}, err
-	} // a chunk that is missing or wrong is found by whoever loads the checkpoint
-	return Checkpoint{at, text}, nil
-}
-
-// readChunks reads what a checkpoint names.
-func (d *Database) readChunks(ctx context.Context, run journal.RunID, checkpoint []byte) error {
-	chunks := func(hashes []journal.Hash) ([][]byte, error) {
-		names := make([]name, len(hashes))
-		for i, h := range hashes {
-			names[i] = name(h)
-		}
-		found, err := d.pieces(ctx, run, record.SpaceChunk, names)
-		texts := make([][]byte, len(names))
-		for i, n := range names {
-			texts[i] = found[n]
-		}
-		return texts, err
-	}
-	hashes, err := journal.CheckpointChunks(checkpoint, chunks)
-	if err == nil {
-		_, err = chunks(hashes)
-	}
-	return err
-}
-
-// maxTail bounds the entries after a checkpoint that are read with it. There are 512 at most, unless checkpoints are missing.
-const maxTail = 1024
-
-// readTail reads entries that will be asked for. That it cannot be done is found when they are.
-func (d *Database) readTail(ctx context.Context, k tailKey) {
-	if k.to < k.from || k.to-k.from >= maxTail {
-		return
-	}
-	lines := make([][]byte, 0, k.to-k.from+1)
-	for line, err := range d.store.EntriesTo(ctx, k.run, k.from, k.to) {
-		if err != nil {
-			return
-		}
-		lines = append(lines, line)
-	}
-	d.tails.put(k, lines)
+	return Checkpoint{at, text}, translated(err)
 }
 
 // Object reads an object of the run's family, and with it others of its directory.
@@ -414,38 +373,6 @@ func (c *cache) neighbours(k cacheKey) []name {
 		names, size = append(names, name(e.Object)), size+e.Size
 	}
 	return names
-}
-
-// tails are entries that were read before they were asked for. Whoever asks takes them away: the next one may see more of a
-// run that goes on. Those that nobody came for make room for others.
-type tails struct {
-	mu    sync.Mutex
-	lines map[tailKey][][]byte
-}
-
-type tailKey struct {
-	run      journal.RunID
-	from, to int64
-}
-
-// maxTails bounds how many are kept, of a MiB each at most.
-const maxTails = 16
-
-func (t *tails) put(k tailKey, lines [][]byte) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.lines == nil || len(t.lines) >= maxTails {
-		t.lines = map[tailKey][][]byte{}
-	}
-	t.lines[k] = lines
-}
-
-func (t *tails) take(k tailKey) ([][]byte, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	lines, ok := t.lines[k]
-	delete(t.lines, k)
-	return lines, ok
 }
 
 // aheadSource is a Source that can read content before it is asked for.

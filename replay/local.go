@@ -142,11 +142,11 @@ func (l Store) Checkpoint(ctx context.Context, run journal.RunID, seq int64) (Ch
 	return Checkpoint{at, record}, err
 }
 
-// Chunk reads a piece of a checkpoint.
-func (l Store) Chunk(ctx context.Context, run journal.RunID, name journal.Hash) ([]byte, error) {
+// Chunks reads pieces of a checkpoint.
+func (l Store) Chunks(ctx context.Context, run journal.RunID, names []journal.Hash) ([][]byte, error) {
 	j, err := l.store.Journal(ctx, run)
 	if err != nil {
 		return nil, err
 	}
-	return j.Chunk(ctx, name)
+	return j.Chunks(ctx, names)
 }

@@ -23,6 +23,7 @@ type Proof struct {
 	Recorded   journal.Hash   `json:"recorded"`
 	RecordedAt int64          `json:"recorded_at"` // entry that commits to this state, −1 if none does
 	Refolded   journal.Hash   `json:"refolded,omitzero"`
+	Unread     string         `json:"unread,omitempty"` // why messages of the rebuilt state cannot be read; they can still be folded from the entries
 	Root       journal.Object `json:"root"`
 	Files      *FilesProof    `json:"files,omitempty"`
 	Agents     []AgentView    `json:"agents"`
@@ -48,7 +49,7 @@ type AgentView struct {
 // Holds says whether everything that was compared is equal.
 func (p *Proof) Holds() bool {
 	return (p.RecordedAt < 0 || p.State == p.Recorded) && (p.Refolded.IsZero() || p.State == p.Refolded) &&
-		(p.Files == nil || p.Files.Root == p.Root && len(p.Files.Differences) == 0)
+		p.Unread == "" && (p.Files == nil || p.Files.Root == p.Root && len(p.Files.Differences) == 0)
 }
 
 // ProveOptions say what to do besides rebuilding the state.
@@ -80,6 +81,11 @@ func Prove(ctx context.Context, src Source, run journal.RunID, seq int64, o Prov
 			return nil, err
 		}
 		p.Refolded = again.Hash()
+		if err := s.ReadLists(); ctx.Err() != nil {
+			return nil, ctx.Err()
+		} else if err != nil {
+			p.Unread = err.Error()
+		}
 	}
 	if o.Verify || o.Out != "" {
 		p.Files, err = proveFiles(ctx, src, run, s.Root, o)

@@ -37,8 +37,8 @@ type Source interface {
 	Object(ctx context.Context, run journal.RunID, name journal.Object) ([]byte, error)
 	// Checkpoint is the newest cached state at or before seq; ErrNotFound if there is none.
 	Checkpoint(ctx context.Context, run journal.RunID, seq int64) (Checkpoint, error)
-	// Chunk reads a piece of a checkpoint.
-	Chunk(ctx context.Context, run journal.RunID, name journal.Hash) ([]byte, error)
+	// Chunks reads pieces of a checkpoint, in the order of their names.
+	Chunks(ctx context.Context, run journal.RunID, names []journal.Hash) ([][]byte, error)
 }
 
 // Checkpoint is a cached state: the record that journal.LoadCheckpoint reads, and the seq of the

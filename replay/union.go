@@ -178,6 +178,6 @@ func (u *Union) Checkpoint(ctx context.Context, run journal.RunID, seq int64) (C
 }
 
 // Chunk reads a piece of a checkpoint.
-func (u *Union) Chunk(ctx context.Context, run journal.RunID, name journal.Hash) ([]byte, error) {
-	return u.of(ctx, run).Chunk(ctx, run, name)
+func (u *Union) Chunks(ctx context.Context, run journal.RunID, names []journal.Hash) ([][]byte, error) {
+	return u.of(ctx, run).Chunks(ctx, run, names)
 }

@@ -230,7 +230,7 @@ func (v *verifier) checkpoint(ctx context.Context, seq int64) {
 	if err != nil || cp.Seq != seq {
 		return // a cache may be missing
 	}
-	s, err := journal.LoadCheckpoint(cp.Record, func(name journal.Hash) ([]byte, error) { return v.src.Chunk(ctx, v.run, name) })
+	s, err := load(ctx, v.src, v.run, cp, true)
 	switch {
 	case err != nil:
 		v.find(seq, "the checkpoint at entry %d cannot be read: %v", seq, err)

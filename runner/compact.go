@@ -38,9 +38,11 @@ func (x *execution) compact(force bool) error {
 	note := chat.User(fmt.Sprintf("[tachograph] The %d messages that stood here were dropped to keep the conversation within "+
 		"the model's limits. The files in the workspace are as you left them: read them again where you need to.", dropped))
 	ref := x.run.Stage(note)
-	n := agent.List.Len()
-	list := agent.List.Keep(headMessages).Append(ref).Append(agent.List.Refs(n-tail, n)...)
-	_, err := x.run.Append(x.ctx, x.root(&journal.ContextCompacted{Kept: headMessages, New: []journal.Ref{ref},
+	list, err := agent.List.Compact(headMessages, tail, ref)
+	if err != nil {
+		return err
+	}
+	_, err = x.run.Append(x.ctx, x.root(&journal.ContextCompacted{Kept: headMessages, New: []journal.Ref{ref},
 		Tail: int64(tail), Head: list.Head(), Length: int64(list.Len())}))
 	if err != nil {
 		return fmt.Errorf("record the compaction: %w", err)

@@ -23,22 +23,43 @@ type contents interface {
 
 // follow makes the conversation that of the list: it keeps the common beginning and reads the rest.
 func (c *conversation) follow(ctx context.Context, from contents, list journal.List) error {
-	keep := min(len(c.messages), list.Len())
-	// The usual case is a list that grew: its heads say so without a look at every message.
-	for list.Keep(keep).Head() != c.list.Keep(keep).Head() {
-		keep /= 2
+	keep, err := c.common(list)
+	if err != nil {
+		return err
 	}
 	c.truncate(keep)
-	for i := keep; i < list.Len(); i++ {
-		m, err := from.Content(ctx, list.At(i))
+	refs, err := list.Refs(keep, list.Len())
+	if err != nil {
+		return err
+	}
+	for i, ref := range refs {
+		m, err := from.Content(ctx, ref)
 		if err != nil {
-			return fmt.Errorf("read message %d of %d: %w", i, list.Len(), err)
+			return fmt.Errorf("read message %d of %d: %w", keep+i, list.Len(), err)
 		}
 		c.messages = append(c.messages, m)
 		c.bytes += len(m)
 	}
 	c.list = list
 	return nil
+}
+
+// common is a number of first messages that are those of the list. The usual case is a list that grew: its heads say so
+// without a look at every message.
+func (c *conversation) common(list journal.List) (int, error) {
+	for keep := min(len(c.messages), list.Len()); ; keep /= 2 {
+		theirs, err := list.Keep(keep)
+		if err != nil {
+			return 0, err
+		}
+		ours, err := c.list.Keep(keep)
+		if err != nil {
+			return 0, err
+		}
+		if theirs.Head() == ours.Head() {
+			return keep, nil
+		}
+	}
 }
 
 // extend appends messages whose list is known already.

@@ -42,23 +42,29 @@ func TestFollow(t *testing.T) {
 	var c conversation
 	var list journal.List
 	for step := range 300 {
+		var err error
 		switch random.IntN(10) {
 		case 0: // a rollback
-			list = list.Keep(random.IntN(list.Len() + 1))
+			list, err = list.Keep(random.IntN(list.Len() + 1))
 		case 1: // a compaction
-			kept, tail := list.Len()/4, list.Len()/4
-			end := list.Refs(list.Len()-tail, list.Len())
-			list = list.Keep(kept).Append(m.add(chat.User(fmt.Sprint("dropped ", step)))).Append(end...)
+			list, err = list.Compact(list.Len()/4, list.Len()/4, m.add(chat.User(fmt.Sprint("dropped ", step))))
 		default:
 			list = list.Append(m.add(chat.User(fmt.Sprint("message ", step))), m.add(chat.User("the same")))
 		}
-		if err := c.follow(t.Context(), m, list); err != nil {
+		if err == nil {
+			err = c.follow(t.Context(), m, list)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		refs, err := list.Refs(0, list.Len())
+		if err != nil {
 			t.Fatal(err)
 		}
 		bytes := 0
 		for i, message := range c.messages {
 			bytes += len(message)
-			if string(message) != string(m.all[list.At(i)]) {
+			if string(message) != string(m.all[refs[i]]) {
 				t.Fatalf("step %d: message %d is %s", step, i, message)
 			}
 		}

@@ -131,7 +131,11 @@ func (s *Server) ListMessages(ctx context.Context, request api.ListMessagesReque
 	from = min(from, total)
 	to := min(from+int64(limit), total)
 	answer := api.MessageList{Messages: []api.Message{}, Total: total, Agent: path, Seq: seq}
-	for i, ref := range a.List.Refs(int(from), int(to)) {
+	refs, err := replay.Messages(ctx, s.Journal, st, path, int(from), int(to))
+	if err != nil {
+		return nil, err
+	}
+	for i, ref := range refs {
 		answer.Messages = append(answer.Messages, s.message(ctx, run.ID, from+int64(i), ref))
 	}
 	if to < total {

@@ -147,7 +147,13 @@ func (n *namer) checkpoint(ctx context.Context, seq int64, at time.Time, text []
 			continue
 		}
 		p := piece{record.SpaceChunk, n.scope, name(c), seq, at,
-			func(ctx context.Context) ([]byte, error) { return n.journal.Chunk(ctx, c) }}
+			func(ctx context.Context) ([]byte, error) {
+				texts, err := n.journal.Chunks(ctx, []journal.Hash{c})
+				if err != nil {
+					return nil, err
+				}
+				return texts[0], nil
+			}}
 		if err := n.visit(ctx, p); err != nil {
 			return err
 		}
@@ -157,16 +163,7 @@ func (n *namer) checkpoint(ctx context.Context, seq int64, at time.Time, text []
 }
 
 func (n *namer) chunksOf(ctx context.Context, text []byte) ([]journal.Hash, error) {
-	return journal.CheckpointChunks(text, func(names []journal.Hash) ([][]byte, error) {
-		texts := make([][]byte, len(names))
-		for i, c := range names {
-			var err error
-			if texts[i], err = n.journal.Chunk(ctx, c); err != nil {
-				return nil, err
-			}
-		}
-		return texts, nil
-	})
+	return journal.CheckpointChunks(text, func(names []journal.Hash) ([][]byte, error) { return n.journal.Chunks(ctx, names) })
 }
 
 // startChunks takes the chunks of the checkpoint at seq for known.

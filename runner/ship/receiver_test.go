@@ -513,13 +513,19 @@ func (r *receiver) hasMarks(t testing.TB, j *state.Journal, family string) {
 			t.Errorf("checkpoint %d is not there", at)
 			continue
 		}
-		s, err := journal.LoadCheckpoint(text, func(name journal.Hash) ([]byte, error) {
-			b, ok := r.piece(record.SpaceChunk, family, name)
-			if !ok {
-				return nil, fmt.Errorf("chunk %s is not there", name.Short())
+		s, err := journal.LoadCheckpoint(text, func(names []journal.Hash) (texts [][]byte, err error) {
+			for _, name := range names {
+				b, ok := r.piece(record.SpaceChunk, family, name)
+				if !ok {
+					return nil, fmt.Errorf("chunk %s is not there", name.Short())
+				}
+				texts = append(texts, b)
 			}
-			return b, nil
+			return texts, nil
 		})
+		if err == nil {
+			err = s.ReadLists()
+		}
 		if err != nil {
 			t.Errorf("checkpoint %d: %v", at, err)
 			continue

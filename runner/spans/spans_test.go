@@ -175,7 +175,10 @@ func (s *script) compact() {
 	s.add("/", func(r *state.Run) journal.Body {
 		list := r.State().Agent("/").List
 		note := r.Stage(chat.User("[dropped]"))
-		next := list.Keep(1).Append(note)
+		next, err := list.Compact(1, 0, note)
+		if err != nil {
+			panic(err) // the list of a run that is written is here as a whole
+		}
 		return &journal.ContextCompacted{Kept: 1, New: []journal.Ref{note}, Head: next.Head(), Length: int64(next.Len())}
 	})
 }

@@ -68,10 +68,14 @@ func (r *Run) saveCheckpoint(c cached) {
 	r.cacheMu.Lock()
 	defer r.cacheMu.Unlock()
 	visited := make(map[journal.Hash]bool, len(r.chunks))
-	record, chunks := c.state.SaveCheckpoint(func(name journal.Hash) bool {
+	record, chunks, err := c.state.SaveCheckpoint(func(name journal.Hash) bool {
 		visited[name] = true
 		return r.chunks[name]
 	})
+	if err != nil {
+		r.store.log.Warn("make checkpoint", "run", r.id, "seq", c.state.Next-1, "error", err)
+		return
+	}
 	batch := r.store.rows.db.NewBatch()
 	for _, chunk := range chunks {
 		batch.Set(hashKey(rowChunk, r.familyID, chunk.Name), chunk.Bytes, nil)
@@ -86,30 +90,40 @@ func (r *Run) saveCheckpoint(c cached) {
 	r.chunks = visited
 }
 
-// loadCheckpoint makes the state of a checkpoint, and says which chunks it is made of.
-func (j *Journal) loadCheckpoint(row []byte) (checkpointRow, *journal.State, map[journal.Hash]bool, error) {
+// loadCheckpoint makes the state of a checkpoint.
+func (j *Journal) loadCheckpoint(row []byte) (checkpointRow, *journal.State, error) {
 	c, err := decodeCheckpoint(row)
 	if err != nil {
-		return c, nil, nil, err
+		return c, nil, err
 	}
-	chunks := map[journal.Hash]bool{}
-	state, err := journal.LoadOwnCheckpoint(c.record, func(name journal.Hash) ([]byte, error) {
-		chunks[name] = true
-		return j.chunk(name)
-	})
+	state, err := journal.LoadCheckpoint(c.record, j.readChunks)
 	if err != nil {
-		return c, nil, nil, err
+		return c, nil, err
 	}
 	if state.Next != c.frontier.Size() || state.Hash() != c.state {
-		return c, nil, nil, errors.New("read checkpoint: its state is not the one that was saved")
+		return c, nil, errors.New("read checkpoint: its state is not the one that was saved")
 	}
-	return c, state, chunks, nil
+	return c, state, nil
 }
 
-func (j *Journal) chunk(name journal.Hash) ([]byte, error) {
-	b, err := j.store.rows.get(hashKey(rowChunk, j.familyID, name))
-	if err != nil {
-		return nil, fmt.Errorf("chunk %s: %w", name.Short(), err)
+// chunksOf are the chunks that a checkpoint is made of.
+func (j *Journal) chunksOf(c checkpointRow) (map[journal.Hash]bool, error) {
+	names, err := journal.CheckpointChunks(c.record, j.readChunks)
+	chunks := make(map[journal.Hash]bool, len(names))
+	for _, name := range names {
+		chunks[name] = true
 	}
-	return b, nil
+	return chunks, err
+}
+
+// readChunks is the journal.ChunkReader of the run's checkpoints.
+func (j *Journal) readChunks(names []journal.Hash) ([][]byte, error) {
+	texts := make([][]byte, len(names))
+	for i, name := range names {
+		var err error
+		if texts[i], err = j.store.rows.get(hashKey(rowChunk, j.familyID, name)); err != nil {
+			return nil, fmt.Errorf("chunk %s: %w", name.Short(), err)
+		}
+	}
+	return texts, nil
 }

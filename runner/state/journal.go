@@ -173,9 +173,19 @@ func (j *Journal) scanEntries(ctx context.Context, from, to int64, each func(seq
 
 // At is the state after the entry seq; −1 is the state before entry 0. It reads the newest
 // checkpoint that is not after seq, and the entries that follow it: one range. ErrNotFound if
-// there is no such entry yet.
+// there is no such entry yet. Long lists of messages are read when they are asked for (journal.List).
 func (j *Journal) At(ctx context.Context, seq int64) (*journal.State, error) {
-	f, err := j.foldTo(ctx, seq)
+	return j.at(ctx, seq, false)
+}
+
+// Whole is At for a caller that goes on from the state: all messages of its lists have been read and proved, and a
+// checkpoint of which one is missing or damaged was passed over.
+func (j *Journal) Whole(ctx context.Context, seq int64) (*journal.State, error) {
+	return j.at(ctx, seq, true)
+}
+
+func (j *Journal) at(ctx context.Context, seq int64, whole bool) (*journal.State, error) {
+	f, err := j.foldTo(ctx, seq, whole)
 	if err != nil {
 		return nil, fmt.Errorf("state of run %s at %d: %w", j.id, seq, err)
 	}
@@ -186,21 +196,21 @@ func (j *Journal) At(ctx context.Context, seq int64) (*journal.State, error) {
 type folded struct {
 	state    *journal.State
 	frontier *journal.Frontier
-	entries  int   // folded since the checkpoint
-	bytes    int64 // of them
-	chunks   map[journal.Hash]bool
+	entries  int                   // folded since the checkpoint
+	bytes    int64                 // of them
+	chunks   map[journal.Hash]bool // of the checkpoint, if it is whole
 }
 
-func (j *Journal) foldTo(ctx context.Context, seq int64) (folded, error) {
+func (j *Journal) foldTo(ctx context.Context, seq int64, whole bool) (folded, error) {
 	next, _ := j.tail.at()
 	if seq < -1 || seq >= next {
 		return folded{}, fmt.Errorf("entry %d of %d: %w", seq, next, ErrNotFound)
 	}
 	if seq == -1 {
-		return j.start(ctx)
+		return j.start(ctx, whole)
 	}
 	for before := seq; ; {
-		f, at, err := j.checkpointAt(ctx, before)
+		f, at, err := j.checkpointAt(ctx, before, whole)
 		if err != nil {
 			return folded{}, err
 		}
@@ -214,7 +224,7 @@ func (j *Journal) foldTo(ctx context.Context, seq int64) (folded, error) {
 }
 
 // start is the state before entry 0.
-func (j *Journal) start(ctx context.Context) (folded, error) {
+func (j *Journal) start(ctx context.Context, whole bool) (folded, error) {
 	f := folded{frontier: &journal.Frontier{}}
 	if j.parent == nil {
 		f.state = journal.Start(nil)
@@ -224,7 +234,7 @@ func (j *Journal) start(ctx context.Context) (folded, error) {
 	if err != nil {
 		return f, err
 	}
-	at, err := parent.At(ctx, j.parent.Seq)
+	at, err := parent.at(ctx, j.parent.Seq, whole)
 	if err != nil {
 		return f, err
 	}
@@ -234,7 +244,7 @@ func (j *Journal) start(ctx context.Context) (folded, error) {
 
 // checkpointAt loads the newest checkpoint at or before seq that can be read, and says at which
 // entry; −1 and the start if there is none.
-func (j *Journal) checkpointAt(ctx context.Context, seq int64) (folded, int64, error) {
+func (j *Journal) checkpointAt(ctx context.Context, seq int64, whole bool) (folded, int64, error) {
 	for seq >= 0 {
 		key, row, err := j.store.rows.last(seqKey(rowCheckpoint, j.id, 0), seqKey(rowCheckpoint, j.id, seq+1))
 		if err != nil {
@@ -247,15 +257,32 @@ func (j *Journal) checkpointAt(ctx context.Context, seq int64) (folded, int64, e
 		if err != nil {
 			return folded{}, 0, err
 		}
-		c, state, chunks, err := j.loadCheckpoint(row)
-		if err == nil && state.Next == at+1 {
-			return folded{state: state, frontier: c.frontier, chunks: chunks}, at, nil
+		f, err := j.foldedAt(row, at, whole)
+		if err == nil {
+			return f, at, nil
 		}
 		j.store.log.Warn("checkpoint cannot be used, an earlier one is", "run", j.id, "seq", at, "error", err)
 		seq = at - 1
 	}
-	f, err := j.start(ctx)
+	f, err := j.start(ctx, whole)
 	return f, -1, err
+}
+
+// foldedAt is what the checkpoint after the entry at holds.
+func (j *Journal) foldedAt(row []byte, at int64, whole bool) (folded, error) {
+	c, state, err := j.loadCheckpoint(row)
+	if err == nil && state.Next != at+1 {
+		err = fmt.Errorf("it is that of entry %d", state.Next-1)
+	}
+	f := folded{state: state, frontier: c.frontier}
+	if err != nil || !whole {
+		return f, err
+	}
+	if err := state.ReadLists(); err != nil {
+		return f, err
+	}
+	f.chunks, err = j.chunksOf(c)
+	return f, err
 }
 
 // foldOn folds the entries after those that f holds, up to seq. The entry under the checkpoint is
@@ -279,7 +306,7 @@ func (j *Journal) foldOn(ctx context.Context, f *folded, seq int64) error {
 }
 
 // Checkpoint returns the record of the newest checkpoint at or before seq, and the entry after
-// which it holds the state: input of journal.LoadCheckpoint, with Chunk. ErrNotFound if there is
+// which it holds the state: input of journal.LoadCheckpoint, with Chunks. ErrNotFound if there is
 // none; the caller then folds from entry 0.
 func (j *Journal) Checkpoint(ctx context.Context, seq int64) (at int64, record []byte, err error) {
 	if err := ctx.Err(); err != nil {
@@ -320,14 +347,14 @@ func (j *Journal) CheckpointAfter(ctx context.Context, seq int64) (at int64, rec
 	return at, record, nil
 }
 
-// Chunk returns a chunk of a checkpoint by its name.
-func (j *Journal) Chunk(ctx context.Context, name journal.Hash) ([]byte, error) {
+// Chunks returns chunks of a checkpoint, in the order of their names.
+func (j *Journal) Chunks(ctx context.Context, names []journal.Hash) ([][]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	b, err := j.chunk(name)
+	texts, err := j.readChunks(names)
 	if err != nil {
 		return nil, fmt.Errorf("read checkpoint of run %s: %w", j.id, err)
 	}
-	return b, nil
+	return texts, nil
 }

@@ -111,7 +111,7 @@ func (s *Store) parentOf(ctx context.Context, p ForkPoint) (*family, *journal.St
 	if err != nil {
 		return nil, nil, err
 	}
-	at, err := parent.At(ctx, p.Seq)
+	at, err := parent.Whole(ctx, p.Seq)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -170,7 +170,7 @@ func (r *Run) load(ctx context.Context) (err error) {
 	}
 	r.epoch, r.last = int64(binary.BigEndian.Uint64(lease)), r.info.Last
 	next, _ := r.tail.at()
-	f, err := r.foldTo(ctx, next-1)
+	f, err := r.foldTo(ctx, next-1, true)
 	if err != nil {
 		return err
 	}

@@ -113,7 +113,7 @@ func BenchmarkRebuild(b *testing.B) {
 	rebuild := func(entries int) func() {
 		r := longRun(b, entries)
 		store := chunks{}
-		record, _ := store.save(r.state)
+		record, _ := store.save(b, r.state)
 		saved := len(r.lines)
 		for turn := 0; len(r.lines) < saved+511; turn++ {
 			r.longTurn(entries + turn)

@@ -19,7 +19,11 @@ func modelAsked(a *Agent, b *ModelAsked, seq int64) error {
 	case !(b.Step == a.Step+1 && b.Attempt == 1) && !(b.Step == a.Step && b.Attempt == a.Attempt+1):
 		return fmt.Errorf("attempt %d of step %d after attempt %d of step %d", b.Attempt, b.Step, a.Attempt, a.Step)
 	}
-	list := a.List.Keep(int(b.Kept)).Append(b.New...)
+	list, err := a.List.Keep(int(b.Kept))
+	if err != nil {
+		return err
+	}
+	list = list.Append(b.New...)
 	if list.Head() != b.Head || int64(list.Len()) != b.Length {
 		return fmt.Errorf("names list %s of %d, but it is %s of %d", b.Head, b.Length, list.Head(), list.Len())
 	}
@@ -120,8 +124,10 @@ func compacted(a *Agent, b *ContextCompacted) error {
 	if b.Kept < 0 || b.Tail < 0 || b.Kept+b.Tail > n {
 		return fmt.Errorf("keeps %d and %d of %d messages", b.Kept, b.Tail, n)
 	}
-	tail := a.List.Refs(int(n-b.Tail), int(n))
-	list := a.List.Keep(int(b.Kept)).Append(b.New...).Append(tail...)
+	list, err := a.List.Compact(int(b.Kept), int(b.Tail), b.New...)
+	if err != nil {
+		return err
+	}
 	if list.Head() != b.Head || int64(list.Len()) != b.Length {
 		return fmt.Errorf("names list %s of %d, but it is %s of %d", b.Head, b.Length, list.Head(), list.Len())
 	}

@@ -2,6 +2,8 @@ package journal_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"reflect"
 	"regexp"
@@ -215,7 +217,7 @@ func FuzzOpenHead(f *testing.F) {
 func FuzzLoadCheckpoint(f *testing.F) {
 	told := story(f)
 	store := chunks{}
-	record, _ := store.save(told.state)
+	record, _ := store.save(f, told.state)
 	var names struct{ Agents, Tasks []journal.Hash }
 	if err := json.Unmarshal(record, &names); err != nil {
 		f.Fatal(err)
@@ -224,23 +226,27 @@ func FuzzLoadCheckpoint(f *testing.F) {
 	text := strings.ReplaceAll(string(record), names.Agents[0].String(), "AGENT")
 	text = strings.ReplaceAll(text, names.Tasks[0].String(), "TASK")
 	f.Add([]byte(text), agent, task, []byte{})
-	f.Add([]byte(`{"fold":1,"agents":["AGENT","AGENT"],"tasks":["TASK"],"marks":[{"Agents":["AGENT"],"Tasks":["TASK","TASK"]}]}`),
-		[]byte(`{"Agent":{"path":"/","head":"","length":256},"Blocks":["BLOCK"],"Tail":[]}`), task, make([]byte, 257*32))
+	f.Add([]byte(`{"v":2,"fold":1,"agents":["AGENT","AGENT"],"tasks":["TASK"],"marks":[{"Agents":["AGENT"],"Tasks":["TASK","TASK"]}]}`),
+		[]byte(`{"Agent":{"path":"/","head":"HEAD","length":256},"Blocks":"BLOCK","Before":"HEAD","Tail":""}`), task, make([]byte, 257*32))
 	last := told.lines[len(told.lines)-1]
 	f.Fuzz(func(t *testing.T, record, agent, task, block []byte) {
 		hostile := chunks{}
 		for n, b := range store {
 			hostile[n] = b
 		}
-		put := func(b []byte) []byte {
+		put := func(b []byte) journal.Hash {
 			name := journal.Hash(journal.NameObject(b))
 			hostile[name] = b
-			return []byte(name.String())
+			return name
 		}
-		agent = bytes.ReplaceAll(agent, []byte("BLOCK"), put(block))
-		record = bytes.ReplaceAll(record, []byte("AGENT"), put(agent))
-		record = bytes.ReplaceAll(record, []byte("TASK"), put(task))
-		s, err := journal.LoadCheckpoint(record, hostile.get)
+		name := put(block)
+		agent = bytes.ReplaceAll(agent, []byte("BLOCK"), base64.StdEncoding.AppendEncode(nil, name[:]))
+		if len(block) == 257*journal.HashSize { // so that a list of one block may be right
+			agent = bytes.ReplaceAll(agent, []byte("HEAD"), []byte(headAfter(block).String()))
+		}
+		record = bytes.ReplaceAll(record, []byte("AGENT"), []byte(put(agent).String()))
+		record = bytes.ReplaceAll(record, []byte("TASK"), []byte(put(task).String()))
+		s, err := journal.LoadCheckpoint(record, hostile.read)
 		if err != nil {
 			return
 		}
@@ -250,7 +256,26 @@ func FuzzLoadCheckpoint(f *testing.F) {
 		}
 		journal.Start(s)
 		s.Target()
+		if s.ReadLists() != nil {
+			return
+		}
+		for _, a := range s.Agents() {
+			refs, err := a.List.Refs(0, a.List.Len())
+			if err != nil || naiveHead(refs) != a.List.Head() {
+				t.Fatalf("list %s of %d was proved, and is another (%v)", a.List.Head(), a.List.Len(), err)
+			}
+		}
 	})
+}
+
+// headAfter is the head after a block of a list, from its chunk.
+func headAfter(block []byte) journal.Hash {
+	head := journal.Hash(block)
+	for refs := block[journal.HashSize:]; len(refs) > 0; refs = refs[journal.HashSize:] {
+		link := append([]byte("tacho-list-v1\n"), head[:]...)
+		head = sha256.Sum256(append(link, refs[:journal.HashSize]...))
+	}
+	return head
 }
 
 func FuzzParseRunID(f *testing.F) {

@@ -101,9 +101,9 @@ func refuseLine(t testing.TB, s *journal.State, line []byte, reason string) {
 
 // imprint is all that a state holds, in short: every field of it goes into its checkpoint.
 func imprint(s *journal.State) string {
-	record, chunks := s.SaveCheckpoint(func(journal.Hash) bool { return false })
+	record, chunks, err := s.SaveCheckpoint(func(journal.Hash) bool { return false })
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %s %d\n", record, s.Hash(), len(chunks))
+	fmt.Fprintf(&b, "%s %s %d %v\n", record, s.Hash(), len(chunks), err)
 	return b.String()
 }
 

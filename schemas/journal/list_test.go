@@ -24,9 +24,27 @@ func checkList(t *testing.T, what string, l journal.List, want []journal.Ref) {
 	if l.Len() != len(want) || l.Head() != naiveHead(want) {
 		t.Fatalf("%s: list %s of %d, want %s of %d", what, l.Head(), l.Len(), naiveHead(want), len(want))
 	}
-	if !slices.Equal(l.Refs(0, l.Len()), want) {
-		t.Fatalf("%s: the references of the list of %d are others", what, l.Len())
+	if refs, err := l.Refs(0, l.Len()); err != nil || !slices.Equal(refs, want) {
+		t.Fatalf("%s: the references of the list of %d are others (%v)", what, l.Len(), err)
 	}
+}
+
+func keep(t *testing.T, l journal.List, n int) journal.List {
+	t.Helper()
+	kept, err := l.Keep(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kept
+}
+
+func compact(t *testing.T, l journal.List, kept, tail int) journal.List {
+	t.Helper()
+	compacted, err := l.Compact(kept, tail, ref("[dropped]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return compacted
 }
 
 // Lists that are appended to, cut, compacted and branched at random are what slices would be, and
@@ -47,11 +65,11 @@ func TestListAgainstSlices(t *testing.T) {
 		switch length := from.list.Len(); random.IntN(3) {
 		case 0:
 			kept := random.IntN(length + 1)
-			next = pair{from.list.Keep(kept), slices.Clone(from.refs[:kept])}
+			next = pair{keep(t, from.list, kept), slices.Clone(from.refs[:kept])}
 		case 1: // a compaction
 			kept := random.IntN(length + 1)
 			tail := random.IntN(length - kept + 1)
-			next.list = from.list.Keep(kept).Append(ref("[dropped]")).Append(from.list.Refs(length-tail, length)...)
+			next.list = compact(t, from.list, kept, tail)
 			next.refs = slices.Concat(from.refs[:kept], []journal.Ref{ref("[dropped]")}, from.refs[length-tail:])
 		default:
 			var more []journal.Ref
@@ -77,11 +95,13 @@ func TestListAroundChunks(t *testing.T) {
 	}
 	whole := journal.List{}.Append(refs...)
 	for _, n := range []int{0, 1, 255, 256, 257, 511, 512, 513, 1024, 1025} {
-		checkList(t, fmt.Sprintf("keep %d", n), whole.Keep(n), refs[:n])
+		checkList(t, fmt.Sprintf("keep %d", n), keep(t, whole, n), refs[:n])
 		checkList(t, fmt.Sprintf("append %d", n), journal.List{}.Append(refs[:n]...), refs[:n])
-		checkList(t, fmt.Sprintf("keep %d and append", n), whole.Keep(n).Append(refs[n:]...), refs)
-		if n < len(refs) && whole.At(n) != refs[n] {
-			t.Errorf("reference %d is another", n)
+		checkList(t, fmt.Sprintf("keep %d and append", n), keep(t, whole, n).Append(refs[n:]...), refs)
+		for _, to := range []int{n, min(n+300, len(refs))} {
+			if some, err := whole.Refs(n, to); err != nil || !slices.Equal(some, refs[n:to]) {
+				t.Errorf("references %d to %d are others (%v)", n, to, err)
+			}
 		}
 	}
 }

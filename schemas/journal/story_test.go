@@ -99,7 +99,10 @@ func (r *recorder) storyOfAgents() {
 func (r *recorder) storyOfControl() {
 	r.add("/", &journal.Checkpoint{Root: r.state.Root})
 	list := r.state.Agent("/").List
-	compacted := list.Keep(1).Append(ref("[dropped]")).Append(list.Refs(list.Len(), list.Len())...)
+	compacted, err := list.Compact(1, 0, ref("[dropped]"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
 	r.add("/", &journal.ContextCompacted{Kept: 1, New: []journal.Ref{ref("[dropped]")}, Tail: 0,
 		Head: compacted.Head(), Length: int64(compacted.Len())})
 	r.add("/", &journal.AlarmRaised{Alarm: "disk.full", Reason: ref("98 %"), Hold: true})

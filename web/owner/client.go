@@ -201,8 +201,15 @@ func (c *Client) Checkpoint(ctx context.Context, run journal.RunID, seq int64) (
 	return cp, err
 }
 
-func (c *Client) Chunk(ctx context.Context, run journal.RunID, name journal.Hash) ([]byte, error) {
-	return c.bytes(ctx, runPath(run, "/chunks/"+name.String()))
+func (c *Client) Chunks(ctx context.Context, run journal.RunID, names []journal.Hash) ([][]byte, error) {
+	texts := make([][]byte, len(names))
+	for i, name := range names {
+		var err error
+		if texts[i], err = c.bytes(ctx, runPath(run, "/chunks/"+name.String())); err != nil {
+			return nil, err
+		}
+	}
+	return texts, nil
 }
 
 // Live calls see for what happens between entries, until ctx ends or the owner closes.

@@ -109,7 +109,11 @@ func (r reader) object(c echo.Context) error {
 func (r reader) chunk(c echo.Context) error {
 	var name journal.Hash
 	return named(c, name.UnmarshalText, func(ctx context.Context, run journal.RunID) ([]byte, error) {
-		return r.journal.Chunk(ctx, run, name)
+		texts, err := r.journal.Chunks(ctx, run, []journal.Hash{name})
+		if err != nil {
+			return nil, err
+		}
+		return texts[0], nil
 	})
 }
 

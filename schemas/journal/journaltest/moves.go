@@ -182,7 +182,7 @@ func (g *Story) ask(a *journal.Agent) journal.Body {
 		fresh = append(fresh, c.Message)
 	}
 	fresh = append(fresh, a.Notes...)
-	list := a.List.Keep(kept).Append(fresh...)
+	list := must(a.List.Keep(kept)).Append(fresh...)
 	b := &journal.ModelAsked{Step: a.Step + 1, Attempt: 1, Model: a.Model, Kept: int64(kept), New: fresh, Head: list.Head(),
 		Length: int64(list.Len()), Frame: g.Stage([]byte(`{"model":"story","messages":[]}`)), At: 28}
 	if a.Step > 0 && a.Answer.IsZero() {
@@ -192,11 +192,18 @@ func (g *Story) ask(a *journal.Agent) journal.Body {
 }
 
 func (g *Story) compact(a *journal.Agent) journal.Body {
-	n := a.List.Len()
 	kept, tail := g.rng.IntN(3), g.rng.IntN(10)
 	note := g.text()
-	list := a.List.Keep(kept).Append(note).Append(a.List.Refs(n-tail, n)...)
+	list := must(a.List.Compact(kept, tail, note))
 	return &journal.ContextCompacted{Kept: int64(kept), New: []journal.Ref{note}, Tail: int64(tail), Head: list.Head(), Length: int64(list.Len())}
+}
+
+// must is for lists that are here as a whole, as those of a run that is written are.
+func must(l journal.List, err error) journal.List {
+	if err != nil {
+		panic("journaltest: " + err.Error())
+	}
+	return l
 }
 
 func (g *Story) propose(a *journal.Agent, index int64) journal.Body {

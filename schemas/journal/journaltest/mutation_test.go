@@ -88,7 +88,7 @@ func TestMutations(t *testing.T) {
 	for name, m := range map[string]struct{ file, old, new string }{
 		"rollback forgets the sessions":     {"fold_run.go", "next = *old\n", "next = *old\n\t\t\tnext.Session = now.Session\n"},
 		"rollback does not count":           {"fold_run.go", "s.Undone++", ""},
-		"compaction loses its tail":         {"fold_turn.go", "Append(tail...)", "Append(tail[:0]...)"},
+		"compaction loses its tail":         {"list.go", "Append(last...)", "Append(last[:0]...)"},
 		"a list forgets its beginning":      {"list.go", "chain(next.head, r)", "chain(Hash{}, r)"},
 		"tokens of the cache are not added": {"fold_turn.go", ".Cached", ".Reasoning"},
 		"a call in doubt needs no person":   {"fold_run.go", `c.Phase, c.Why, c.Approved = CallIsHeld, "doubt", false`, "c.Phase = CallIsAllowed"},
