@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -183,6 +184,97 @@ func TestDamagedCheckpoints(t *testing.T) {
 		t.Fatal("another state without checkpoints")
 	}
 	<-heard
+}
+
+// Blocks of a long list that are gone or damaged: who only looks is told so when he asks for the messages, and who goes on
+// from the state, as its writer or as a fork, gets all of them, from an earlier checkpoint or from the entries.
+func TestDamagedList(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir, state.Options{Reserve: -1})
+	r := create(t, s, runID(1), state.CreateOptions{})
+	tell(t, r, 1).start()
+	w := newWorker(t, r, "/", 1)
+	for range 400 {
+		w.step()
+	}
+	want, last := refsOf(t, r.State()), r.Len()-1
+	s.Close()
+	n := 0
+	edit(t, dir, func(db *pebble.DB) { n = damageBlocks(t, db) })
+	if n < 2 {
+		t.Fatalf("%d blocks, want one that is damaged and one that is gone", n)
+	}
+
+	s = open(t, dir, state.Options{Reserve: -1})
+	j, err := s.Journal(t.Context(), runID(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	looked, err := j.At(t.Context(), last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := looked.Agent("/").List.Refs(0, 1); err == nil {
+		t.Error("messages were read from damaged blocks")
+	}
+	whole, err := j.Whole(t.Context(), last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.Run(t.Context(), runID(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fork := create(t, s, runID(2), state.CreateOptions{Parent: &state.ForkPoint{Run: runID(1), Seq: last}})
+	for what, st := range map[string]*journal.State{"whole": whole, "run": again.State(), "fork": fork.State()} {
+		if !slices.Equal(refsOf(t, st), want) {
+			t.Errorf("%s: other messages", what)
+		}
+	}
+	w.run = again // it goes on, and its next checkpoints have the blocks again
+	for range 100 {
+		w.step()
+	}
+	want, last = refsOf(t, again.State()), again.Len()-1
+	if looked, err = again.At(t.Context(), last); err != nil || !slices.Equal(refsOf(t, looked), want) {
+		t.Errorf("messages after the run went on: %v", err)
+	}
+}
+
+func refsOf(t *testing.T, s *journal.State) []journal.Ref {
+	t.Helper()
+	list := s.Agent("/").List
+	refs, err := list.Refs(0, list.Len())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return refs
+}
+
+// damageBlocks changes a bit of every other block of a list, and deletes the rest.
+func damageBlocks(t *testing.T, db *pebble.DB) (n int) {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte("c"), UpperBound: []byte("d")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		value := bytes.Clone(it.Value())
+		if len(value) != 257*journal.HashSize {
+			continue
+		}
+		value[40] ^= 1
+		if n++; n%2 == 0 {
+			err = db.Delete(it.Key(), pebble.Sync)
+		} else {
+			err = db.Set(it.Key(), value, pebble.Sync)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n
 }
 
 // Content that was replaced, or lost its file, is refused, whatever its size.

@@ -317,6 +317,39 @@ func TestCheckpointReadsLate(t *testing.T) {
 	}
 }
 
+// An entry that needs messages that are not here has them read; where they cannot be, it is refused without a trace.
+func TestCheckpointCompacted(t *testing.T) {
+	t.Parallel()
+	r := longList(t)
+	store := chunks{}
+	record, _ := store.save(t, r.state)
+	loaded, lost := store.load(t, record), store.load(t, record)
+	list, err := r.state.Agent("/").List.Compact(2, 300, ref("[dropped]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := r.state.Next - 1
+	r.add("/", answer(asked, "a", 0))
+	r.add("/", &journal.ContextCompacted{Kept: 2, New: []journal.Ref{ref("[dropped]")}, Tail: 300, Head: list.Head(), Length: int64(list.Len())})
+	lines := r.lines[len(r.lines)-2:]
+	for _, line := range lines {
+		if _, _, err := loaded.Apply(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if loaded.Hash() != r.state.Hash() || imprint(loaded) != imprint(r.state) {
+		t.Error("another state after the compaction")
+	}
+	if _, _, err := lost.Apply(lines[0]); err != nil {
+		t.Fatal(err)
+	}
+	clear(store)
+	before := lost.Hash()
+	if _, _, err := lost.Apply(lines[1]); err == nil || !strings.Contains(err.Error(), "no chunk") || lost.Hash() != before {
+		t.Errorf("compaction without the messages: %v", err)
+	}
+}
+
 // A state whose blocks are not here is saved where they are stored without reading them; elsewhere they are read.
 func TestCheckpointOfCheckpoint(t *testing.T) {
 	t.Parallel()

@@ -51,7 +51,7 @@
 // # What to read
 //
 // entry.go, canonical.go: the spelling. kinds.go: every kind. fold.go, fold_run.go, fold_turn.go, fold_call.go: what each does.
-// head.go: signed heads. directory.go: trees of files. checkpoint.go: the cache of a state.
+// head.go: signed heads. directory.go: trees of files. checkpoint.go, checkpoint_load.go: the cache of a state, and its format. list.go: message lists.
 //
 // The package must never read a clock, a file or a global, must never re-encode what is stored, and
 // must never change what an existing kind or fold version means: add a new one beside it.
