@@ -59,7 +59,10 @@ func (s *Server) tellTrace(ctx context.Context, t store.Trace, first int64, coun
 	if err != nil {
 		return nil, err
 	}
-	if teller.Whole, err = s.cutValues(ctx, t, spans); err != nil {
+	if teller.Logs, err = s.Traces.SpanLogs(ctx, t.ID, ids); err != nil {
+		return nil, err
+	}
+	if teller.Whole, err = s.cutValues(ctx, t, spans, teller.Logs); err != nil {
 		return nil, err
 	}
 	return teller.Tell(spans, first), nil
@@ -72,22 +75,16 @@ const (
 )
 
 // cutValues reads those that a transcript shows.
-func (s *Server) cutValues(ctx context.Context, t store.Trace, spans []tables.Span) (map[[32]byte][]byte, error) {
-	wanted := traces.Wanted()
-	names := map[string][][32]byte{} // by conversation
-	seen, left := map[[32]byte]bool{}, uint64(maxCutValues)
+func (s *Server) cutValues(ctx context.Context, t store.Trace, spans []tables.Span, logs map[uint64]tables.SpanLogs) (map[[32]byte][]byte, error) {
+	wanted := wantedCuts{names: map[string][][32]byte{}, seen: map[[32]byte]bool{}, left: maxCutValues}
 	for i := range spans {
-		for _, c := range spans[i].Cut {
-			if c.Place != "" || c.Body == ([32]byte{}) || c.Size > maxCutValue || c.Size > left || seen[c.Body] || !slices.Contains(wanted, c.Key) {
-				continue
-			}
-			seen[c.Body] = true
-			left -= c.Size
-			names[spans[i].ConversationID] = append(names[spans[i].ConversationID], c.Body)
+		wanted.add(spans[i].ConversationID, spans[i].Cut)
+		for _, l := range logs[spans[i].SpanID].Logs {
+			wanted.add(traces.Conversation(l.Attributes), l.Cut)
 		}
 	}
 	values := map[[32]byte][]byte{}
-	for conversation, of := range names {
+	for conversation, of := range wanted.names {
 		found, err := s.Traces.CutValues(ctx, t.ID, conversation, of)
 		if err != nil {
 			return nil, err
@@ -95,6 +92,24 @@ func (s *Server) cutValues(ctx context.Context, t store.Trace, spans []tables.Sp
 		maps.Copy(values, found)
 	}
 	return values, nil
+}
+
+// wantedCuts are the names of values to be read, by conversation.
+type wantedCuts struct {
+	names map[string][][32]byte
+	seen  map[[32]byte]bool
+	left  uint64
+}
+
+func (w *wantedCuts) add(conversation string, cuts []tables.Cut) {
+	for _, c := range cuts {
+		if c.Body == ([32]byte{}) || c.Size > maxCutValue || c.Size > w.left || w.seen[c.Body] || !traces.Wanted(c) {
+			continue
+		}
+		w.seen[c.Body] = true
+		w.left -= c.Size
+		w.names[conversation] = append(w.names[conversation], c.Body)
+	}
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -76,10 +76,16 @@ func (r *wholeRow) span() tables.Span {
 	for i := range r.traces {
 		row.Links = append(row.Links, tables.Link{TraceID: r.traces[i], SpanID: r.spans[i], Attributes: r.links.attrs(i)})
 	}
-	for i := range r.places {
-		row.Cut = append(row.Cut, tables.Cut{Place: r.places[i], Key: r.keys[i], Size: r.sizes[i], Body: hash(r.bodies[i])})
-	}
+	row.Cut = cutsOf(r.places, r.keys, r.sizes, r.bodies)
 	return row
+}
+
+// cutsOf reads the columns of cut.
+func cutsOf(places, keys []string, sizes []uint64, bodies []string) (cuts []tables.Cut) {
+	for i := range places {
+		cuts = append(cuts, tables.Cut{Place: places[i], Key: keys[i], Size: sizes[i], Body: hash(bodies[i])})
+	}
+	return cuts
 }
 
 func (p pairs) attrs() []tables.Attr {

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -70,6 +69,10 @@ func textsParameter(texts []string) string {
 		coded[i] = "'" + hex.EncodeToString([]byte(text)) + "'"
 	}
 	return "[" + strings.Join(coded, ",") + "]"
+}
+
+func numbersParameter(ids []uint64) string {
+	return strings.ReplaceAll(fmt.Sprint(ids), " ", ",")
 }
 
 // Traces are the traces of other people's agents, newest first.
@@ -165,8 +168,7 @@ func (s *Store) OpenSpans(ctx context.Context, trace [16]byte) ([]tables.OpenSpa
 // WholeSpans are those of the ended spans that are there, by start and id, with everything that is stored of them. Values
 // that were cut are read with CutValues.
 func (s *Store) WholeSpans(ctx context.Context, trace [16]byte, ids []uint64) ([]tables.Span, error) {
-	numbers := strings.ReplaceAll(strings.Trim(fmt.Sprint(ids), "[]"), " ", ",")
-	ctx = with(ctx, "project", s.project, "trace", uuid.UUID(trace).String(), "spans", "["+numbers+"]")
+	ctx = with(ctx, "project", s.project, "trace", uuid.UUID(trace).String(), "spans", numbersParameter(ids))
 	spans, err := list(ctx, s, question("trace_whole"), func(r driver.Rows) (tables.Span, error) {
 		var row wholeRow
 		row.Span.Reset()
@@ -180,7 +182,7 @@ func (s *Store) WholeSpans(ctx context.Context, trace [16]byte, ids []uint64) ([
 }
 
 // CutValues reads values that were cut when they came, whole, by their names: those that are there. conversation is
-// that of the span that names them.
+// that of the span or log record that names them.
 func (s *Store) CutValues(ctx context.Context, trace [16]byte, conversation string, names [][32]byte) (map[[32]byte][]byte, error) {
 	family := journal.RunID(tables.ConversationFamily(s.project, conversation, trace))
 	found := map[[32]byte][]byte{}
@@ -198,20 +200,22 @@ func (s *Store) CutValues(ctx context.Context, trace [16]byte, conversation stri
 	return found, nil
 }
 
-// CutValue reads one of them, for whoever knows only the trace and the name. ErrNotFound if no span of the trace names
-// it, or it was removed.
+// CutValue reads one of them, for whoever knows only the trace and the name. ErrNotFound if no span or log record of the
+// trace names it, or it was removed.
 func (s *Store) CutValue(ctx context.Context, trace [16]byte, name [32]byte) ([]byte, error) {
 	ask := with(ctx, "project", s.project, "trace", uuid.UUID(trace).String(), "name", hexOf(name))
 	conversations, err := list(ask, s, question("trace_names"), func(r driver.Rows) (c string, err error) { return c, r.Scan(&c) })
-	if err == nil && len(conversations) == 0 {
+	for _, conversation := range conversations {
+		var found map[[32]byte][]byte
+		if found, err = s.CutValues(ctx, trace, conversation, [][32]byte{name}); err != nil {
+			break
+		}
+		if b, ok := found[name]; ok {
+			return b, nil
+		}
+	}
+	if err == nil {
 		err = ErrNotFound
 	}
-	if err != nil {
-		return nil, fmt.Errorf("value %s of trace %s: %w", journal.Hash(name), uuid.UUID(trace), err)
-	}
-	found, err := s.CutValues(ctx, trace, conversations[0], [][32]byte{name})
-	if b, ok := found[name]; ok || err != nil {
-		return b, errors.Join(err)
-	}
-	return nil, fmt.Errorf("value %s of trace %s: %w", journal.Hash(name), uuid.UUID(trace), ErrNotFound)
+	return nil, fmt.Errorf("value %s of trace %s: %w", journal.Hash(name), uuid.UUID(trace), err)
 }

@@ -67,6 +67,8 @@ type wireMessage struct {
 	Reasoning  string          `json:"reasoning_content"`
 	ToolCalls  []wireCall      `json:"tool_calls"`
 	ToolCallID string          `json:"tool_call_id"`
+	ID         string          `json:"id"`      // of a log record: what tool_call_id is elsewhere
+	Message    *wireMessage    `json:"message"` // of a choice
 }
 
 // wireCall is a call of the OpenAI API.
@@ -97,6 +99,10 @@ type wirePart struct {
 }
 
 func (m wireMessage) message() Message {
+	if inner := m.Message; inner != nil {
+		inner.Finish, inner.Role, inner.Message = first(inner.Finish, m.Finish), first(inner.Role, m.Role), nil
+		return inner.message()
+	}
 	told := Message{Role: m.Role, Finish: m.Finish}
 	if m.Reasoning != "" {
 		told.Parts = append(told.Parts, Part{Kind: PartReasoning, Text: m.Reasoning})
@@ -115,12 +121,15 @@ func parts(list json.RawMessage, of wireMessage) (all []Part) {
 	var text string
 	if json.Unmarshal(list, &text) == nil && text != "" {
 		if of.Role == "tool" {
-			return []Part{{Kind: PartResult, Text: text, ID: of.ToolCallID}}
+			return []Part{{Kind: PartResult, Text: text, ID: first(of.ToolCallID, of.ID)}}
 		}
 		return []Part{{Kind: PartText, Text: text}}
 	}
 	var items []json.RawMessage
-	if json.Unmarshal(list, &items) != nil {
+	if json.Unmarshal(list, &items) != nil { // a result that is no text, as a tool gave it
+		if of.Role == "tool" && len(list) > 0 {
+			return []Part{{Kind: PartResult, Text: string(list), ID: first(of.ToolCallID, of.ID)}}
+		}
 		return nil
 	}
 	for _, item := range items[:min(len(items), maxParts)] {
@@ -167,13 +176,14 @@ func unwrapped(result json.RawMessage) json.RawMessage {
 	return result
 }
 
-func first(values ...json.RawMessage) json.RawMessage {
+// first is the first of some values that is there.
+func first[T ~string | ~[]byte](values ...T) (none T) {
 	for _, v := range values {
 		if len(v) > 0 && string(v) != "null" {
 			return v
 		}
 	}
-	return nil
+	return none
 }
 
 // Plain is a JSON value as a person reads it: a string without its quotes, anything else as it stands.

@@ -2025,6 +2025,9 @@ type Turn struct {
 	// Thought A text, or its beginning. The whole is the content `ref`, of which `part` if that is given.
 	Thought *Text   `json:"thought,omitempty"`
 	Tokens  *Tokens `json:"tokens,omitempty"`
+
+	// Unread of a foreign trace: log records of this turn that were not read, since they are too many: what was told or said may be missing
+	Unread *int64 `json:"unread,omitempty"`
 }
 
 // TurnStatus given: a fork set it; lost: the process died while asking

@@ -9,6 +9,7 @@ package traces
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"tachograph/schemas/attr"
@@ -33,6 +34,8 @@ type Teller struct {
 	Tree Tree
 	// Whole are values that were cut when they came, by their names; those that are not there are told as they are.
 	Whole map[[32]byte][]byte
+	// Logs are the log records of spans that what was said arrived as.
+	Logs map[uint64]tables.SpanLogs
 	// Called are the ids of calls that have a span of their own, and the names of tools whose spans have no id.
 	called map[string]bool
 }
@@ -101,47 +104,56 @@ func (t *Teller) turn(s *tables.Span) *api.Turn {
 	if failed(s) {
 		turn.Status, turn.Error = api.TurnStatusFailed, why(s)
 	}
-	if len(s.FinishReasons) > 0 {
-		turn.Finish = &s.FinishReasons[0]
-	}
-	turn.Message, turn.Thought = t.said(s, genai.PartText), t.said(s, genai.PartReasoning)
-	answer := t.answer(s)
-	for _, m := range answer.messages {
+	talk := t.talk(s)
+	turn.Finish = finish(s, talk.answer)
+	turn.Message, turn.Thought = together(talk.answer, genai.PartText), together(talk.answer, genai.PartReasoning)
+	for _, m := range talk.answer {
 		for _, p := range m.Parts {
 			if p.Kind == genai.PartCall && !t.has(p) {
 				turn.Asks = append(turn.Asks, api.Ask{Tool: p.Tool, Args: *story.Show(p.Text, journal.Ref{}, ""), CallId: some(p.ID)})
 			}
 		}
 	}
-	t.addHeard(s, turn)
-	if len(answer.messages) == 0 {
+	t.addHeard(talk, turn)
+	turn.Unread = some(t.Logs[s.SpanID].Unread)
+	if len(talk.answer) == 0 {
 		turn.Message = t.raw(s, rawAnswers)
 	}
 	return turn
 }
 
-// said are the texts of an answer, one after another. Where it is one, the whole of it can be read.
-func (t *Teller) said(s *tables.Span, kind string) *api.Text {
-	answer := t.answer(s)
-	text, count, part := "", 0, ""
-	for i, m := range answer.messages {
-		for j, p := range m.Parts {
-			if p.Kind != kind || p.Text == "" {
-				continue
-			}
-			if count++; count > 1 {
-				text += "\n\n"
-			}
-			text, part = text+p.Text, MessagePart(i, j)
+// finish is why the answer ended.
+func finish(s *tables.Span, answer conversation) *string {
+	if len(s.FinishReasons) > 0 {
+		return &s.FinishReasons[0]
+	}
+	for _, m := range answer {
+		if m.Finish != "" {
+			return &m.Finish
 		}
 	}
-	switch count {
-	case 0:
-		return nil
-	case 1:
-		return story.Show(text, answer.ref, orNone(part, answer.ref))
+	return nil
+}
+
+// together are the texts of an answer, one after another. Where it is one, the whole of it can be read.
+func together(answer conversation, kind string) *api.Text {
+	var texts []string
+	var last *api.Text
+	var ref journal.Ref
+	for i := range answer {
+		for j, p := range answer[i].Parts {
+			if p.Kind == kind && p.Text != "" {
+				texts, last = append(texts, p.Text), answer[i].show(j)
+				if ref = answer[i].ref; ref != answer[0].ref {
+					ref = journal.Ref{} // no value has it all
+				}
+			}
+		}
 	}
-	return story.Show(text, answer.ref, "")
+	if len(texts) < 2 {
+		return last
+	}
+	return story.Show(strings.Join(texts, "\n\n"), ref, "")
 }
 
 func orNone(part string, ref journal.Ref) string {
@@ -153,11 +165,10 @@ func orNone(part string, ref journal.Ref) string {
 
 // addHeard tells what the model was told since it spoke last: the user's words, and results of calls that have no span. Of a
 // conversation that begins, the instructions too.
-func (t *Teller) addHeard(s *tables.Span, turn *api.Turn) {
-	question := t.question(s)
+func (t *Teller) addHeard(of talk, turn *api.Turn) {
 	from := 0
 	tools := map[string]string{} // by the id of a call: a result does not say whose it is
-	for i, m := range question.messages {
+	for i, m := range of.question {
 		for _, p := range m.Parts {
 			if p.Kind == genai.PartCall {
 				tools[p.ID] = p.Tool
@@ -169,13 +180,14 @@ func (t *Teller) addHeard(s *tables.Span, turn *api.Turn) {
 	}
 	var heard []api.Heard
 	if from == 0 {
-		for _, m := range t.instructions(s).messages {
+		for _, m := range of.instructions {
 			for _, p := range m.Parts {
 				heard = append(heard, api.Heard{Role: "system", Text: *story.Show(p.Text, journal.Ref{}, "")})
 			}
 		}
 	}
-	for i, m := range question.messages[from:] {
+	for i := range of.question[from:] {
+		m := &of.question[from+i]
 		for j, p := range m.Parts {
 			if p.Kind == genai.PartResult && p.Tool == "" {
 				p.Tool = tools[p.ID]
@@ -187,15 +199,11 @@ func (t *Teller) addHeard(s *tables.Span, turn *api.Turn) {
 			if p.Kind == genai.PartResult {
 				role = "tool"
 			}
-			heard = append(heard, api.Heard{Role: role, Tool: some(p.Tool), CallId: some(p.ID),
-				Text: *story.Show(p.Text, question.ref, orNone(MessagePart(from+i, j), question.ref))})
+			heard = append(heard, api.Heard{Role: role, Tool: some(p.Tool), CallId: some(p.ID), Text: *m.show(j)})
 		}
 	}
-	if over := len(heard) - maxHeard; over > 0 {
-		turn.HeardBefore = ptr(int64(over))
-		heard = heard[over:]
-	}
-	turn.Heard = heard
+	over := max(len(heard)-maxHeard, 0)
+	turn.Heard, turn.HeardBefore = heard[over:], some(of.before+int64(over))
 }
 
 func (t *Teller) call(s *tables.Span) *api.Call {

@@ -25,101 +25,168 @@ var (
 	callResults   = []string{attr.GenAIToolCallResult, "ai.toolCall.result", "output.value", "traceloop.entity.output"}
 )
 
-// Wanted are the attributes whose whole values a Teller reads.
-func Wanted() []string {
-	return slices.Concat(answers, questions, instructions, rawAnswers, callArguments, callResults, []string{"ai.response.toolCalls", "ai.response.reasoning"})
+// wanted are the attributes whose whole values a Teller reads.
+var wanted = slices.Concat(answers, questions, instructions, rawAnswers, callArguments, callResults, []string{"ai.response.toolCalls", "ai.response.reasoning"})
+
+// Wanted says whether a Teller reads the whole of a value that was cut: of an attribute, or of the body of a log record.
+func Wanted(c tables.Cut) bool {
+	return c.Place == "body" || c.Place == "" && slices.Contains(wanted, c.Key)
 }
 
-// conversation is messages, and the name of the value that they stand in if that was cut.
-type conversation struct {
-	messages []genai.Message
-	ref      journal.Ref
+// fields are where a span or a log record says something.
+type fields struct {
+	attributes []tables.Attr
+	cut        []tables.Cut
 }
 
-// find is the first of the attributes that is there, whole if that is known, and its name if it was cut.
-func (t *Teller) find(s *tables.Span, keys []string) (text string, cut *tables.Cut, ok bool) {
+func fieldsOf(s *tables.Span) fields { return fields{s.Attributes, s.Cut} }
+
+// conversation is messages, one after another.
+type conversation []said
+
+// said is a message, and where it stands.
+type said struct {
+	genai.Message
+	ref  journal.Ref // of the value, if that was cut when it came
+	at   int         // its place among the messages of the value; alone: the value is its text
+	size uint64      // of the value, if this is its beginning and no more
+}
+
+const alone = -1
+
+// show shows a part of it.
+func (m *said) show(part int) *api.Text {
+	text := m.Parts[part].Text
+	if m.size > 0 {
+		shown := story.Show(text, m.ref, "")
+		shown.Size, shown.Cut = int64(m.size), true
+		return shown
+	}
+	if m.at == alone {
+		return story.Show(text, m.ref, "")
+	}
+	return story.Show(text, m.ref, orNone(MessagePart(m.at, part), m.ref))
+}
+
+// find is the first of the attributes that is there, whole if that is known, and how it was cut if it was.
+func (t *Teller) find(f fields, keys []string) (text string, cut *tables.Cut, ok bool) {
 	for _, key := range keys {
-		i := slices.IndexFunc(s.Attributes, func(a tables.Attr) bool { return a.Key == key })
+		i := slices.IndexFunc(f.attributes, func(a tables.Attr) bool { return a.Key == key })
 		if i < 0 {
 			continue
 		}
-		text = s.Attributes[i].Value
-		if j := slices.IndexFunc(s.Cut, func(c tables.Cut) bool { return c.Place == "" && c.Key == key }); j >= 0 {
-			cut = &s.Cut[j]
-			if whole, ok := t.Whole[cut.Body]; ok {
-				text = string(whole)
-			}
-		}
+		text, cut = t.whole(f.attributes[i].Value, f.cut, "", key)
 		return text, cut, true
 	}
 	return "", nil, false
 }
 
-func (t *Teller) conversation(s *tables.Span, keys []string) (c conversation) {
-	text, cut, ok := t.find(s, keys)
+// whole is a value that may have been cut: whole if that is known, and how it was cut if it was.
+func (t *Teller) whole(text string, cuts []tables.Cut, place, key string) (string, *tables.Cut) {
+	i := slices.IndexFunc(cuts, func(c tables.Cut) bool { return c.Place == place && c.Key == key })
+	if i < 0 {
+		return text, nil
+	}
+	if whole, ok := t.Whole[cuts[i].Body]; ok {
+		text = string(whole)
+	}
+	return text, &cuts[i]
+}
+
+func (t *Teller) conversation(f fields, keys []string) conversation {
+	text, cut, ok := t.find(f, keys)
 	if !ok {
-		return c
+		return nil
 	}
 	messages, err := genai.Parse(text)
 	if err != nil {
-		return c
+		return nil
 	}
-	c.messages = messages
+	var ref journal.Ref
 	if cut != nil {
-		c.ref = cut.Body
+		ref = cut.Body
+	}
+	return standing(messages, ref)
+}
+
+func standing(messages []genai.Message, ref journal.Ref) (c conversation) {
+	for i, m := range messages {
+		c = append(c, said{Message: m, ref: ref, at: i})
 	}
 	return c
 }
 
+// talk is what a span says of one question and its answer.
+type talk struct {
+	question, instructions, answer conversation
+	before                         int64 // what the model was told since it spoke last, and that is not in question
+}
+
+// talk reads it, of its attributes first.
+func (t *Teller) talk(s *tables.Span) (of talk) {
+	of.question, of.instructions, of.answer = t.logged(s.SpanID)
+	of.before = t.Logs[s.SpanID].Before
+	if c := t.question(s); len(c) > 0 {
+		of.question, of.before = c, 0
+	}
+	if c := t.instructions(fieldsOf(s)); len(c) > 0 {
+		of.instructions = c
+	}
+	if c := t.answer(s); len(c) > 0 {
+		of.answer = c
+	}
+	return of
+}
+
 // answer is what the model said.
 func (t *Teller) answer(s *tables.Span) conversation {
-	if c := t.conversation(s, answers); len(c.messages) > 0 {
+	if c := t.conversation(fieldsOf(s), answers); len(c) > 0 {
 		return c
 	}
 	if m, ok := flat(s, "gen_ai.completion.", ""); ok {
-		return conversation{messages: m}
+		return standing(m, journal.Ref{})
 	}
 	if m, ok := flat(s, "llm.output_messages.", "message."); ok {
-		return conversation{messages: m}
+		return standing(m, journal.Ref{})
 	}
-	return conversation{messages: t.vercel(s)}
+	return standing(t.vercel(fieldsOf(s)), journal.Ref{})
 }
 
 // question is the conversation that the model was sent.
 func (t *Teller) question(s *tables.Span) conversation {
-	if c := t.conversation(s, questions); len(c.messages) > 0 {
+	if c := t.conversation(fieldsOf(s), questions); len(c) > 0 {
 		return c
 	}
 	if m, ok := flat(s, "gen_ai.prompt.", ""); ok {
-		return conversation{messages: m}
+		return standing(m, journal.Ref{})
 	}
 	m, _ := flat(s, "llm.input_messages.", "message.")
-	return conversation{messages: m}
+	return standing(m, journal.Ref{})
 }
 
 // instructions come as parts without a message.
-func (t *Teller) instructions(s *tables.Span) conversation {
-	text, _, ok := t.find(s, instructions)
+func (t *Teller) instructions(f fields) conversation {
+	text, _, ok := t.find(f, instructions)
 	if !ok {
-		return conversation{}
+		return nil
 	}
 	messages, err := genai.Parse(`{"role":"system","parts":` + text + `}`)
 	if err != nil {
-		return conversation{}
+		return nil
 	}
-	return conversation{messages: messages}
+	return standing(messages, journal.Ref{})
 }
 
 // vercel is the answer as the Vercel AI SDK 5 spells it: attributes for text, reasoning and calls.
-func (t *Teller) vercel(s *tables.Span) []genai.Message {
+func (t *Teller) vercel(f fields) []genai.Message {
 	var m genai.Message
-	if text, _, ok := t.find(s, []string{"ai.response.reasoning"}); ok && text != "" {
+	if text, _, ok := t.find(f, []string{"ai.response.reasoning"}); ok && text != "" {
 		m.Parts = append(m.Parts, genai.Part{Kind: genai.PartReasoning, Text: text})
 	}
-	if text, _, ok := t.find(s, []string{"ai.response.text"}); ok && text != "" {
+	if text, _, ok := t.find(f, []string{"ai.response.text"}); ok && text != "" {
 		m.Parts = append(m.Parts, genai.Part{Kind: genai.PartText, Text: text})
 	}
-	if text, _, ok := t.find(s, []string{"ai.response.toolCalls"}); ok {
+	if text, _, ok := t.find(f, []string{"ai.response.toolCalls"}); ok {
 		var calls []struct {
 			ID    string          `json:"toolCallId"`
 			Tool  string          `json:"toolName"`
@@ -177,7 +244,7 @@ func flat(s *tables.Span, prefix, field string) ([]genai.Message, bool) {
 
 // raw shows an attribute as it is, a JSON string without its quotes.
 func (t *Teller) raw(s *tables.Span, keys []string) *api.Text {
-	text, cut, ok := t.find(s, keys)
+	text, cut, ok := t.find(fieldsOf(s), keys)
 	if !ok {
 		return nil
 	}

@@ -1001,6 +1001,11 @@ export interface components {
              * @description what was told before the first of `heard` and is left out
              */
             heard_before?: number;
+            /**
+             * Format: int64
+             * @description of a foreign trace: log records of this turn that were not read, since they are too many: what was told or said may be missing
+             */
+            unread?: number;
             /** @description of a foreign trace: calls that the model asked for and that have no span */
             asks?: components["schemas"]["Ask"][];
         };

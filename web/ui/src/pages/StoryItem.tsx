@@ -76,6 +76,7 @@ function TurnItem({ turn, seq }: { turn: Turn; seq: number }) {
   return (
     <div className="plainturn">
       {turn.heard && <HeardList run={id} turn={turn} heard={turn.heard} />}
+      {turn.unread !== undefined && <p className="faint">Its {integer(turn.unread)} log records are too many to be read here: what was told and said may be missing.</p>}
       {word && <div className="plainitem"><span className="seq">{seq}</span><span className={turn.status === "failed" || turn.status === "lost" ? "bad" : turn.status === "given" ? "warn" : "quiet"}>{word}</span></div>}
       {turn.error && <div className="says bad"><TextBlock run={id} text={turn.error} lines={6} /></div>}
       {turn.thought && turn.thought.size > 0 && <div className="thinks"><span className="hidden">Thought: </span><TextBlock run={id} text={turn.thought} lines={4} mono={false} /></div>}
@@ -93,7 +94,7 @@ function TurnItem({ turn, seq }: { turn: Turn; seq: number }) {
 function HeardList({ run, turn, heard }: { run: string; turn: Turn; heard: NonNullable<Turn["heard"]> }) {
   return (
     <div className="hears">
-      {turn.heard_before !== undefined && <p className="faint">{integer(turn.heard_before)} earlier ones are left out; the span has them all.</p>}
+      {turn.heard_before !== undefined && <p className="faint">{integer(turn.heard_before)} earlier ones are left out here.</p>}
       {heard.map((h, i) => (
         <div key={i}><span className="faint"><Line text={h.tool ? `${h.role} ${h.tool}` : h.role || "told"} most={60} /></span><TextBlock run={run} text={h.text} lines={6} chars={1500} mono={h.role === "tool"} /></div>
       ))}
