@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -85,9 +86,9 @@ func (s *Store) EntriesTo(ctx context.Context, run journal.RunID, from, to int64
 // lines are the entries from … to.
 func (s *Store) lines(ctx context.Context, run journal.RunID, from, to int64) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		newest, err := s.newestTo(ctx, run, to)
-		if err == nil && newest >= from {
-			err = s.streamLines(ctx, run, from, min(to, newest), yield)
+		end, err := s.endOf(ctx, run, to)
+		if err == nil && end.newest >= from {
+			err = s.streamLines(ctx, run, from, min(to, end.newest), yield)
 		}
 		if err != nil {
 			yield(nil, fmt.Errorf("read entries of run %s: %w", run, err))
@@ -95,37 +96,40 @@ func (s *Store) lines(ctx context.Context, run journal.RunID, from, to int64) it
 	}
 }
 
-// newestTo is the seq of the newest entry of a run that counts, or to, if it is known that so many count: the one of the
-// highest epoch. It is remembered: a worker that takes a run over goes on from the last entry that is here. Where one that had lost
-// its lease wrote in that very moment, entries that do not count may be read once more; their hashes do not link to those
-// that do, so whoever folds them is refused.
-func (s *Store) newestTo(ctx context.Context, run journal.RunID, to int64) (int64, error) {
+// end is where a run ends, as far as was known when it was asked.
+type end struct {
+	newest int64 // seq of the newest entry that counts: the one of the highest epoch
+	asked  time.Time
+}
+
+// endOf is the end of a run, as it was when somebody last asked: lately (Options.Remember), and when the entry to was there.
+//
+// A worker that takes a run over goes on from the last entry that is here. Where one that had lost its lease wrote in that very
+// moment, entries behind that one which do not count may still be read while the end is remembered. Where entries
+// that count stand beside them they are told apart; where not, their hashes do not link to those that do.
+func (s *Store) endOf(ctx context.Context, run journal.RunID, to int64) (end, error) {
+	now := time.Now()
 	s.rootsMu.Lock()
-	known, ok := s.newest[run]
+	e, ok := s.ends[run]
 	s.rootsMu.Unlock()
-	if ok && to <= known {
-		return to, nil
+	if ok && to <= e.newest && now.Sub(e.asked) < s.remember {
+		return e, nil
 	}
-	var seq, epoch int64
-	err := s.conn.QueryRow(s.of(ctx, run), question("newest")).Scan(&seq, &epoch)
-	if err == nil {
-		err = s.conn.QueryRow(s.of(ctx, run, "epoch", fmt.Sprint(epoch)), question("newest_above")).Scan(&seq)
-		if errors.Is(err, sql.ErrNoRows) {
-			err = nil
-		}
-	} else if errors.Is(err, sql.ErrNoRows) {
+	err := s.conn.QueryRow(s.of(ctx, run), question("newest")).Scan(&e.newest)
+	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
 	if err != nil {
-		return 0, err
+		return end{}, err
 	}
+	e.asked = now
 	s.rootsMu.Lock()
 	defer s.rootsMu.Unlock()
-	if len(s.newest) >= maxSummaries {
-		clear(s.newest)
+	if len(s.ends) >= maxSummaries {
+		clear(s.ends)
 	}
-	s.newest[run] = seq
-	return seq, nil
+	s.ends[run] = e
+	return e, nil
 }
 
 // rivals are the entries that stand at one seq, of which one counts.
@@ -148,9 +152,6 @@ func (s *Store) streamLines(ctx context.Context, run journal.RunID, from, to int
 	next := max(from, 0)
 	var counts map[int64][32]byte
 	give := func(r rivals) (more bool, err error) {
-		if r.seq != next {
-			return false, fmt.Errorf("entry %d is not there, though entry %d is: `tacho ship` sends what is missing: %w", next, r.seq, ErrNotFound)
-		}
 		if len(r.lines) > 1 && counts == nil {
 			links, err := s.links(ctx, runKey{s.project, run}, r.seq)
 			if err != nil {
@@ -159,10 +160,14 @@ func (s *Store) streamLines(ctx context.Context, run journal.RunID, from, to int
 			counts = chain(links)
 		}
 		for i, line := range r.lines {
-			if counts == nil || counts[r.seq] == r.hashes[i] {
-				next++
-				return yield(line, nil), nil
+			if counts != nil && counts[r.seq] != r.hashes[i] {
+				continue
 			}
+			if r.seq != next {
+				return false, fmt.Errorf("entry %d is not there, though entry %d is: `tacho ship` sends what is missing: %w", next, r.seq, ErrNotFound)
+			}
+			next++
+			return yield(line, nil), nil
 		}
 		return true, nil // none counts: the next entry that does says that this one is missing
 	}

@@ -141,11 +141,9 @@ func TestGapIsNamed(t *testing.T) {
 	}
 }
 
-// TestHighestEpochCounts has two workers write the same seqs: the one that lost its lease wrote further.
-func TestHighestEpochCounts(t *testing.T) {
-	t.Parallel()
-	s := open(t, database(t), store.Options{})
-	run := runID(1)
+// rivalLines are those of two workers that wrote the same seqs from 5 on: the one that lost its lease wrote further.
+func rivalLines(t *testing.T, run journal.RunID) (lost, won [][]byte) {
+	t.Helper()
 	add := func(lines [][]byte, seq, epoch int64, text string) [][]byte {
 		prev := journal.Hash{}
 		if len(lines) > 0 {
@@ -158,22 +156,35 @@ func TestHighestEpochCounts(t *testing.T) {
 		}
 		return append(slices.Clip(lines), line)
 	}
-	var shared [][]byte
 	for seq := range int64(5) {
-		shared = add(shared, seq, 1, "shared")
+		lost = add(lost, seq, 1, "shared")
 	}
-	lost, won := shared, shared
+	won = lost
 	for seq := int64(5); seq < 12; seq++ {
 		lost = add(lost, seq, 1, "lost")
 	}
 	for seq := int64(5); seq < 9; seq++ {
 		won = add(won, seq, 2, "won")
 	}
+	return lost, won
+}
+
+func ingestLines(t *testing.T, s *store.Store, run journal.RunID, lines ...[]byte) {
+	t.Helper()
 	ingest(t, s, func(b *store.Batch) {
-		for _, line := range slices.Concat(lost, won) {
+		for _, line := range lines {
 			b.Entry(entryRow(t, "default", run, line))
 		}
 	})
+}
+
+// TestHighestEpochCounts has two workers write the same seqs: the one that lost its lease wrote further.
+func TestHighestEpochCounts(t *testing.T) {
+	t.Parallel()
+	s := open(t, database(t), store.Options{})
+	run := runID(1)
+	lost, won := rivalLines(t, run)
+	ingestLines(t, s, run, slices.Concat(lost, won)...)
 	for _, from := range []int64{0, 3, 5, 8} {
 		got, err := read(t, s, run, from)
 		if err != nil {
@@ -187,6 +198,44 @@ func TestHighestEpochCounts(t *testing.T) {
 	if err != nil || count != 9 || tip != journal.HashEntry(won[8]) {
 		t.Errorf("run state %d, %s (%v)", count, tip, err)
 	}
+}
+
+// TestTakenOver: what a worker that had lost its lease wrote is here and was read to its end, which is remembered, when the
+// entries of the one that took over arrive. From then on those count, but for a range beyond them all: there the end that is
+// remembered is believed for a while, and no longer once anybody has asked how far the run has come.
+func TestTakenOver(t *testing.T) {
+	t.Parallel()
+	dsn := database(t)
+	run := runID(1)
+	lost, won := rivalLines(t, run)
+	remembers := open(t, dsn, store.Options{Remember: time.Hour})
+	forgets := open(t, dsn, store.Options{Remember: time.Nanosecond})
+	ingestLines(t, remembers, run, lost...)
+	check := func(what string, s *store.Store, from, to int64, want [][]byte) {
+		t.Helper()
+		var got [][]byte
+		for line, err := range s.EntriesTo(t.Context(), run, from, to) {
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			got = append(got, line)
+		}
+		if diff := cmp.Diff(texts(want), texts(got)); diff != "" {
+			t.Errorf("%s, %d to %d:\n%s", what, from, to, diff)
+		}
+	}
+	for _, s := range []*store.Store{remembers, forgets} {
+		check("before", s, 0, journal.MaxInt, lost)
+	}
+	ingestLines(t, remembers, run, won[5:]...)
+	check("remembered", remembers, 3, 8, won[3:])
+	check("remembered", remembers, 0, 11, won)
+	check("remembered", remembers, 9, 11, lost[9:12]) // none of these links to an entry that counts
+	check("forgotten", forgets, 9, 11, nil)
+	check("forgotten", forgets, 0, 11, won)
+	check("asked again", remembers, 0, journal.MaxInt, won)
+	check("asked again", remembers, 9, 11, nil)
+	check("asked again", remembers, 8, 11, won[8:])
 }
 
 // content makes rows of a piece in parts of at most max bytes.

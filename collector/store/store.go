@@ -23,6 +23,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,6 +54,10 @@ type Options struct {
 	// MayBeAway: a server that does not answer is no error of Open. The tables are then brought up to date before the
 	// first insert, and until then questions fail. What a server that does answer refuses is an error at once.
 	MayBeAway bool
+
+	// Remember is how long the end of a run is believed without being asked for again, by those who read entries before it;
+	// a minute if 0.
+	Remember time.Duration
 }
 
 // Store is an open ClickHouse. Safe for use by several goroutines.
@@ -67,10 +72,11 @@ type Store struct {
 	readyMu sync.Mutex
 	ready   bool // the server was seen to be one of ours, with our tables
 
-	runs    summaries // of runs that entries come in for
-	rootsMu sync.Mutex
-	roots   map[journal.RunID]roots // of runs, read from their first entries
-	newest  map[journal.RunID]int64 // see newestTo
+	runs     summaries // of runs that entries come in for
+	rootsMu  sync.Mutex
+	roots    map[journal.RunID]roots // of runs, read from their first entries
+	ends     map[journal.RunID]end   // see endOf
+	remember time.Duration
 }
 
 // Errors that callers branch on.
@@ -104,7 +110,8 @@ func Open(ctx context.Context, dsn string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{options: options, project: o.Project, readOnly: o.ReadOnly, log: o.Log, roots: map[journal.RunID]roots{}, newest: map[journal.RunID]int64{}}
+	s := &Store{options: options, project: o.Project, readOnly: o.ReadOnly, log: o.Log, roots: map[journal.RunID]roots{}, ends: map[journal.RunID]end{},
+		remember: cmp.Or(o.Remember, time.Minute)}
 	if s.project == "" {
 		s.project = DefaultProject
 	}
