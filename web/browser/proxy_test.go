@@ -5,6 +5,8 @@ package browser
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -24,12 +26,14 @@ type fault struct {
 	field string         // "": the answer is 500
 }
 
-// proxy stands between a browser and the server, and spoils what it is told to.
+// proxy stands between a browser and the server, spoils what it is told to, and knows the streams of events that go through it.
 type proxy struct {
-	server *httptest.Server
-	mu     sync.Mutex
-	fault  *fault
-	spoilt int // answers, since the fault was set
+	server  *httptest.Server
+	mu      sync.Mutex
+	fault   *fault
+	spoilt  int // answers, since the fault was set
+	streams map[*http.Request]context.CancelFunc
+	changed chan struct{} // closed when streams changes; then there is another
 }
 
 func newProxy(target string) (*proxy, error) {
@@ -37,7 +41,7 @@ func newProxy(target string) (*proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{}
+	p := &proxy{streams: map[*http.Request]context.CancelFunc{}, changed: make(chan struct{})}
 	forward := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
@@ -56,6 +60,13 @@ func newProxy(target string) (*proxy, error) {
 			_, _ = io.WriteString(w, `{"type":"about:blank","kind":"internal","status":500,"title":"Internal","detail":"spoilt by the test"}`)
 			return
 		}
+		if r.URL.Path == "/api/live" {
+			ctx, cancel := context.WithCancel(r.Context())
+			defer p.stream(r, nil)
+			defer cancel()
+			p.stream(r, cancel)
+			r = r.WithContext(ctx)
+		}
 		forward.ServeHTTP(w, r)
 	}))
 	return p, nil
@@ -64,6 +75,43 @@ func newProxy(target string) (*proxy, error) {
 func (p *proxy) close() {
 	p.server.CloseClientConnections() // streams of events never end by themselves
 	p.server.Close()
+}
+
+// stream notes that a stream begins, or with nil that it has ended.
+func (p *proxy) stream(r *http.Request, cut context.CancelFunc) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.streams[r] = cut; cut == nil {
+		delete(p.streams, r)
+	}
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// cut ends all streams in the middle.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, cut := range p.streams {
+		cut()
+	}
+}
+
+// await returns when so many streams are open.
+func (p *proxy) await(ctx context.Context, n int) error {
+	for {
+		p.mu.Lock()
+		open, changed := len(p.streams), p.changed
+		p.mu.Unlock()
+		if open == n {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("%d streams are open, want %d: %w", open, n, ctx.Err())
+		}
+	}
 }
 
 // set makes f the fault from now on; nil: none.

@@ -50,6 +50,7 @@ type stage struct {
 	failed, hostile string // runs that have ended
 	turn, mistake   int64  // of failed: the entries of the turn and the call that empty its files
 	fork            string // of failed, before its mistake: it ended well
+	foreign         string // a trace of somebody else's agent
 }
 
 var shared struct {
@@ -106,7 +107,10 @@ func (s *stage) open(chromium string) (err error) {
 	if err := s.files(); err != nil {
 		return err
 	}
-	if err := s.up(); err != nil {
+	if err := s.build(); err != nil {
+		return err
+	}
+	if err := s.up("127.0.0.1:0"); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -151,14 +155,29 @@ func (s *stage) files() error {
 // hostile is what a file of the hostile run holds.
 const hostile = "<script>document.title='owned'</script> \u202egnp.exe \x1b[31mred\n"
 
-// up builds the program and starts it.
-func (s *stage) up() error {
-	program := filepath.Join(s.dir, "tacho")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, "tachograph")
+// build builds the program.
+func (s *stage) build() error {
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", s.program(), "tachograph")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build tacho: %w\n%s", err, out)
 	}
-	s.cmd = exec.Command(program, "up", "--json", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--http", "127.0.0.1:0")
+	return nil
+}
+
+func (s *stage) program() string { return filepath.Join(s.dir, "tacho") }
+
+// kill ends tacho as a crash does.
+func (s *stage) kill() error {
+	if err := s.cmd.Process.Kill(); err != nil {
+		return err
+	}
+	<-s.done
+	return nil
+}
+
+// up starts the program, so that its pages are at that address.
+func (s *stage) up(at string) error {
+	s.cmd = exec.Command(s.program(), "up", "--json", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--http", at)
 	s.cmd.Dir = s.dir
 	s.cmd.Env = append(os.Environ(), "TACHO_DATA="+filepath.Join(s.dir, "data"), "OPENAI_BASE_URL="+s.model.server.URL+"/v1", "OPENAI_API_KEY=none")
 	s.cmd.Stderr = &s.errs
@@ -233,7 +252,10 @@ func (s *stage) runs(ctx context.Context) (err error) {
 		return err
 	}
 	s.fork = forked.RunId
-	return s.rest(ctx, s.fork, api.StatusDone)
+	if err := s.rest(ctx, s.fork, api.StatusDone); err != nil {
+		return err
+	}
+	return s.capture(ctx)
 }
 
 // findMistake finds the turn in which the failed run empties its files, and its call.

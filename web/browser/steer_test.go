@@ -130,3 +130,85 @@ func TestVerify(t *testing.T) {
 	must(t, p.Wait(shows(".facts .badge", "verified")))
 	clean(t, p)
 }
+
+// TestForkResult: what a tool said is changed from the chosen call, by a key, and the model of the fork is told that.
+func TestForkResult(t *testing.T) {
+	s := onStage(t)
+	var story api.Transcript
+	must(t, s.get(t.Context(), "/api/runs/"+s.failed+"/transcript?limit=200", &story))
+	var last int64
+	for _, item := range story.Items {
+		if item.Call != nil && item.Call.Index >= 0 {
+			last = item.Seq
+		}
+	}
+	p := open(t, s, s.HTTP, fmt.Sprintf("/runs/%s/transcript?seq=%d", s.failed, last), desk)
+	must(t, p.Wait(shows("aside", fmt.Sprintf("Call %d: bash", last))))
+	must(t, p.Press("r"))
+	const field = `document.querySelector(".calldraft textarea")`
+	must(t, p.Wait(field+`?.value.includes("0 totals.awk")`)) // what was said stands in the field
+	must(t, p.Click(field))
+	must(t, p.Eval(field+`.select()`, nil))
+	must(t, p.Type("all totals are right <b>now</b>\n"))
+	must(t, p.Click(button("button", "Fork and run")))
+	must(t, p.Wait(`!location.pathname.startsWith("/runs/`+s.failed+`")`))
+	must(t, p.Wait(shows(".storyitem .says", "Done: refunds are taken off")))
+	must(t, p.Wait(shows(".storyitem", "all totals are right <b>now</b>")))
+	must(t, p.Wait(says(".facts .badge", "done|failed")))
+	clean(t, p)
+}
+
+// TestForkModel: another model goes on from where the run was.
+func TestForkModel(t *testing.T) {
+	s := onStage(t)
+	p := open(t, s, s.HTTP, fmt.Sprintf("/runs/%s/fork?seq=%d", s.failed, s.turn-1), desk)
+	must(t, p.Click(`[...document.querySelectorAll(".choice")].find((e) => e.innerText.includes("Another model or budget"))`))
+	const field = `document.querySelector("input[placeholder='provider/name']")`
+	must(t, p.Wait(field+`?.value.startsWith("script/")`))
+	must(t, p.Click(button("button", "Fork and run")))
+	must(t, p.Wait(shows("[role=alert]", "Nothing is different yet")))
+	must(t, p.Click(field))
+	must(t, p.Eval(field+`.select()`, nil))
+	must(t, p.Type("openai/other"))
+	must(t, p.Click(button("button", "Fork and run")))
+	must(t, p.Wait(`!location.pathname.startsWith("/runs/`+s.failed+`")`))
+	run := strings.Split(at(t, p), "/")[2]
+	t.Cleanup(func() { s.halt(t, run) })
+	turn := s.model.next(t, "other")
+	must(t, p.Wait(shows(".facts", "openai/other")))
+	must(t, p.Wait(live))
+	turn.say("I am another model.")
+	must(t, p.Wait(shows(".livepiece", "I am another model.")))
+	turn.call("list_files", map[string]any{"intent": "See it with other eyes.", "path": "."})
+	turn.done("tool_calls")
+	s.model.next(t, "other")
+	must(t, p.Wait(shows(".stephead", "openai/other")))
+	must(t, p.Wait(shows(".callwhy", "See it with other eyes.")))
+	clean(t, p)
+}
+
+// TestAnswerKeys: a goes to the call that waits, and the buttons behind the reason are reached by Tab.
+func TestAnswerKeys(t *testing.T) {
+	s := onStage(t)
+	for _, answer := range []struct {
+		tabs              []string
+		want, then, audit string
+	}{{[]string{"Tab"}, "Deny", "refused by", "refusal"}, {[]string{"Tab", "Tab"}, "Approve", "approved by", "approval"}} {
+		run, err := s.start(t.Context(), map[string]any{"model": "script/" + filepath.Join(s.dir, "secret.yaml"), "directory": filepath.Join(s.dir, "secret"), "prompt": "Find the server's address."})
+		must(t, err)
+		p := open(t, s, s.HTTP, "/runs/"+run, desk)
+		must(t, p.Wait(shows(".heldbar", "cat .env")))
+		must(t, p.Press("a"))
+		must(t, p.Wait(`document.activeElement === document.querySelector(".heldbar input")`))
+		must(t, p.Type("ax")) // there they are text, and no keys
+		must(t, p.Press(answer.tabs...))
+		must(t, p.Wait(`document.activeElement.innerText === `+chrome.Quote(answer.want)))
+		must(t, p.Press("Enter"))
+		must(t, p.Wait(`!document.querySelector(".heldbar")`))
+		must(t, p.Wait(shows(".storyitem", answer.then)))
+		must(t, p.Wait(shows(".storyitem", "ax")))
+		must(t, p.Press("4"))
+		must(t, p.Wait(shows(".audit tr", answer.audit)))
+		clean(t, p)
+	}
+}

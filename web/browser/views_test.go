@@ -65,7 +65,9 @@ var header = []string{
 // headerNeeds is what the header lives on.
 var headerNeeds = need{"", []string{"summary", "goal", "status", "steps", "calls", "sandbox", "usage", "limits", "active_seconds"}}
 
-func (s *stage) views() []view {
+func (s *stage) views() []view { return append(s.ownViews(), s.foreignViews()...) }
+
+func (s *stage) ownViews() []view {
 	run, fork := "/runs/"+s.failed, "/runs/"+s.fork
 	turn, before := fmt.Sprint(s.turn), fmt.Sprint(s.turn-1)
 	row := func(text string) string { return shows("#run-"+s.failed, text) }

@@ -48,45 +48,73 @@ const watcher = `(() => {
   document.addEventListener("securitypolicyviolation", (e) => console.error("policy violated: " + e.violatedDirective + " " + e.blockedURI));
 })()`
 
-// NewPage opens a tab. ctx bounds everything that is done with it.
+// NewPage opens a page of its own: it shares nothing with the others, and believes to be the one in front, as a tab
+// behind gets no frames, and answers no click. ctx bounds everything that is done with it.
 func (b *Browser) NewPage(ctx context.Context, look Look) (*Page, error) {
-	p := &Page{browser: b, ctx: ctx}
 	var context struct {
 		BrowserContextID string `json:"browserContextId"`
 	}
 	if err := b.pipe.call(ctx, "", "Target.createBrowserContext", nil, &context); err != nil {
 		return nil, err
 	}
-	p.context = context.BrowserContextID
+	p := &Page{browser: b, ctx: ctx, context: context.BrowserContextID}
+	if err := p.open(look); err != nil {
+		return nil, err
+	}
+	return p, p.call("Emulation.setFocusEmulationEnabled", map[string]any{"enabled": true}, nil)
+}
+
+// NewTabs opens tabs of one window, as a person has them: they share connections and what is stored, and only the one in
+// front ([Page.Front]), at first the last, is seen. Close one of them, and all are closed.
+func (b *Browser) NewTabs(ctx context.Context, look Look, n int) (tabs []*Page, err error) {
+	first, err := b.NewPage(ctx, look)
+	if err != nil {
+		return nil, err
+	}
+	if err := first.call("Emulation.setFocusEmulationEnabled", map[string]any{"enabled": false}, nil); err != nil {
+		return nil, err
+	}
+	tabs = append(tabs, first)
+	for len(tabs) < n {
+		p := &Page{browser: b, ctx: ctx, context: first.context}
+		if err := p.open(look); err != nil {
+			return nil, err
+		}
+		tabs = append(tabs, p)
+	}
+	return tabs, nil
+}
+
+// Front brings a tab to the front of its window.
+func (p *Page) Front() error { return p.call("Page.bringToFront", nil, nil) }
+
+// open opens the tab in its context.
+func (p *Page) open(look Look) error {
 	var target struct {
 		TargetID string `json:"targetId"`
 	}
-	where := map[string]any{"url": "about:blank", "browserContextId": p.context, "width": look.Width, "height": look.Height}
-	if err := b.pipe.call(ctx, "", "Target.createTarget", where, &target); err != nil {
-		return nil, err
+	where := map[string]any{"url": "about:blank", "browserContextId": p.context}
+	if err := p.browser.pipe.call(p.ctx, "", "Target.createTarget", where, &target); err != nil {
+		return err
 	}
 	p.target = target.TargetID
 	var session struct {
 		SessionID string `json:"sessionId"`
 	}
-	if err := b.pipe.call(ctx, "", "Target.attachToTarget", map[string]any{"targetId": p.target, "flatten": true}, &session); err != nil {
-		return nil, err
+	if err := p.browser.pipe.call(p.ctx, "", "Target.attachToTarget", map[string]any{"targetId": p.target, "flatten": true}, &session); err != nil {
+		return err
 	}
 	p.session = session.SessionID
-	b.pipe.listen(p.session, p.event)
+	p.browser.pipe.listen(p.session, p.event)
 	for _, domain := range []string{"Page", "Runtime", "Log"} {
 		if err := p.call(domain+".enable", nil, nil); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := p.call("Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": watcher}, nil); err != nil {
-		return nil, err
+		return err
 	}
-	// Each tab believes to be the one in front: one behind gets no frames, and answers no click.
-	if err := p.call("Emulation.setFocusEmulationEnabled", map[string]any{"enabled": true}, nil); err != nil {
-		return nil, err
-	}
-	return p, p.Look(look)
+	return p.Look(look)
 }
 
 // Within bounds what is done with the page from now on by ctx.

@@ -34,3 +34,22 @@ test("what could not be read again is asked for until it can", async () => {
   expect(load).toHaveBeenCalledTimes(4);
   act(() => root.unmount());
 });
+
+// "This page goes on by itself", says the error.
+test("while nobody answers, it is asked for until somebody does; other errors stay", async () => {
+  const answers = [new Problem("unreachable", 0, "No answer", "away"), new Problem("unreachable", 0, "No answer", "away"), new Problem("internal", 500, "Internal", "broken")];
+  const load = vi.fn(() => Promise.reject(answers.shift() as Problem));
+  function View() {
+    const got = useResource("view/1", load);
+    return <>{got.error?.message}</>;
+  }
+  const box = document.createElement("div");
+  const root = createRoot(box);
+  await act(async () => { root.render(<View />); await Promise.resolve(); });
+  expect(box.textContent).toBe("away");
+  await act(() => vi.advanceTimersByTimeAsync(3000));
+  expect(box.textContent).toBe("broken");
+  await act(() => vi.advanceTimersByTimeAsync(600_000));
+  expect(load).toHaveBeenCalledTimes(3);
+  act(() => root.unmount());
+});

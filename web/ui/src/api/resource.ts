@@ -57,7 +57,7 @@ function start(cell: Cell, load: (signal: AbortSignal) => Promise<unknown>): voi
 const NOTHING = { data: undefined, error: undefined, loading: false };
 
 /**
- * What `load` gives for `key`; null asks for nothing. What can never change (`fixed`: content by its
+ * What `load` gives for `key`; null asks for nothing. While nobody answers it is asked for again and again. What can never change (`fixed`: content by its
  * hash, a state of the past) is asked for once. The loader must depend on nothing but the key.
  */
 export function useResource<T>(key: string | null, load: (signal: AbortSignal) => Promise<T>, fixed = false): Resource<T> {
@@ -82,7 +82,13 @@ export function useResource<T>(key: string | null, load: (signal: AbortSignal) =
     // eslint-disable-next-line react-hooks/exhaustive-deps -- the key says all that load depends on
   }, [key, fixed]);
   const reload = useCallback(() => { if (key !== null) start(cellOf(key), load); }, [key]); // eslint-disable-line react-hooks/exhaustive-deps
+  useRetry(unanswered(view.error), reload);
   return { data: view.data as T | undefined, error: view.error, loading: view.loading, reload };
+}
+
+/** The error, if it is that nobody answers: it promises that the page goes on by itself. */
+export function unanswered(error: Problem | undefined): Problem | undefined {
+  return error?.kind === "unreachable" ? error : undefined;
 }
 
 const FIRST_RETRY = 1000;

@@ -70,6 +70,7 @@ function LoadedRun({ id, run, error, reload, view }: LoadedProps) {
       if (/^(call\.(held|approved|refused|expired)|run\.|paused|resumed|stopped|recovered|alarm|limit)/.test(entry.kind)) soon();
     },
     piece: (piece) => { for (const l of listeners.current) l.piece?.(piece); },
+    again: () => { for (const l of listeners.current) l.again?.(); },
     end: reload,
   });
   useRetry(error, reload);

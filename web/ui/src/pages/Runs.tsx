@@ -59,7 +59,7 @@ export function RunsPage() {
             </button>
           ))}
         </div>
-        {about.data?.foreign && (
+        {about.data?.foreign !== false && ( // nothing moves when the answer comes
           <div className="segmented" role="group" aria-label="Source">
             {[["", "all"], ["tacho", "with a journal"], ["otlp", "other agents"]].map(([value = "", word]) => (
               <button key={value} aria-pressed={filter.source === value} onClick={() => set("source", [value])}>{word}</button>

@@ -121,10 +121,12 @@ function Waterfall({ tree, rows, origin, until, chosen, choose, closed, setClose
     return () => { cancelAnimationFrame(frame); clearTimeout(timer); };
   }, [live]);
 
-  useEffect(() => {
+  useLayoutEffect(() => { // at once: rows that are shown before their width is known would move
     const el = box.current;
     if (!el) return;
-    const observer = new ResizeObserver(() => setSize({ width: el.clientWidth, height: el.clientHeight }));
+    const measure = () => setSize({ width: el.clientWidth, height: el.clientHeight });
+    measure();
+    const observer = new ResizeObserver(measure);
     observer.observe(el);
     return () => observer.disconnect();
   }, []);

@@ -5,6 +5,8 @@ import type { LiveEntry, LivePiece, Run } from "../api/words";
 export interface RunEvents {
   entry?: (entry: LiveEntry) => void;
   piece?: (piece: LivePiece) => void;
+  /** Pieces may be missing before those that come. */
+  again?: () => void;
 }
 
 export interface RunContext {
@@ -29,5 +31,5 @@ export function useRunEvents(events: RunEvents): void {
   const { subscribe } = useRun();
   const current = useRef(events);
   useEffect(() => { current.current = events; });
-  useEffect(() => subscribe({ entry: (e) => current.current.entry?.(e), piece: (p) => current.current.piece?.(p) }), [subscribe]);
+  useEffect(() => subscribe({ entry: (e) => current.current.entry?.(e), piece: (p) => current.current.piece?.(p), again: () => current.current.again?.() }), [subscribe]);
 }

@@ -1,6 +1,7 @@
 // The spans of a run as they come, so that the first ones are seen before the last are read; later only what is new.
 import { useCallback, useEffect, useRef, useState } from "react";
 import { Problem, readSpans } from "../api/client";
+import { unanswered, useRetry } from "../api/resource";
 import { Gathered } from "../lib/gathered";
 import type { Span } from "../lib/timeline";
 import { useRun, useRunEvents } from "./context";
@@ -58,18 +59,20 @@ export function useSpans(): Spans {
   // What is new costs little to ask for; to lay out anew, as much as all that is there.
   const soon = useSoon(() => { if (!reading.current) void read(); }, state.spans.length > 20_000 ? 3000 : 1000);
   useRunEvents({ entry: soon });
-  useForeign(run.summary.source === "otlp" && run.summary.status === "running", run.summary.spans, known, soon);
-  return { ...state, reload: () => void read() };
+  useForeign(run.summary.source === "otlp", run.summary.spans, known, soon);
+  const reload = useCallback(() => void read(), [read]);
+  useRetry(unanswered(state.error), reload);
+  return { ...state, reload };
 }
 
-/** Nobody tells when a span of another program's trace arrives: while it may, look whether there are more than before. */
-function useForeign(may: boolean, count: number | undefined, known: React.RefObject<Gathered>, soon: () => void): void {
+/** Nobody tells when a span of another program's trace arrives: look whether there are more than before, and again while some are open. */
+function useForeign(foreign: boolean, count: number | undefined, known: React.RefObject<Gathered>, soon: () => void): void {
   const seen = useRef(count);
   useEffect(() => {
-    if (!may) return;
+    if (!foreign) return;
     if (seen.current !== count) soon();
     seen.current = count;
     const timer = setInterval(() => { if (known.current.moving) soon(); }, 3000);
     return () => clearInterval(timer);
-  }, [may, count, known, soon]);
+  }, [foreign, count, known, soon]);
 }

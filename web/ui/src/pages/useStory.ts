@@ -1,6 +1,7 @@
 // The transcript of a run: pages as they are scrolled to, and what happens meanwhile.
 import { useCallback, useEffect, useRef, useState } from "react";
 import { getTranscript, Problem } from "../api/client";
+import { unanswered, useRetry } from "../api/resource";
 import type { LivePiece, Transcript } from "../api/words";
 import { append, begin, EMPTY, live, prepend, type Story } from "../lib/story";
 import { useRun, useRunEvents } from "./context";
@@ -26,20 +27,24 @@ export function useStory(id: string, start: number | "end"): Reading {
   const [pieces, setPieces] = useState<ReadonlyMap<string, LivePiece>>(new Map());
   const busy = useRef(false);
   const waiting = useRef<Parameters<typeof live>[1][]>([]);
+  const last = useRef(() => {}); // what was read last, once more
 
   const read = useCallback(async (where: { from?: number; before?: number }, take: (s: Story, page: Transcript) => Story) => {
     if (busy.current) return;
     busy.current = true;
-    setError(undefined);
+    last.current = () => void read(where, take);
     try {
       const page = await getTranscript(id, { ...where, limit: PAGE });
       setStory((s) => waiting.current.reduce(live, take(s, page)));
       setLoaded(true);
+      setError(undefined);
     } catch (cause) {
       setError(cause instanceof Problem ? cause : new Problem("internal", 0, "Error in this page", String(cause)));
     }
     busy.current = false;
   }, [id]);
+  const again = useCallback(() => last.current(), []);
+  useRetry(unanswered(error), again);
 
   const jump = useCallback((seq: number | "end") => {
     // Some of what comes before an entry too, so that it does not stand at the very beginning.
@@ -61,17 +66,18 @@ export function useStory(id: string, start: number | "end"): Reading {
       const text = (before?.kind === piece.kind ? before.text : "") + piece.text;
       return new Map(p).set(piece.agent, { ...piece, text: text.slice(-4000) });
     }),
+    again: () => setPieces(new Map()),
   });
 
   // Of a foreign trace nobody tells; while more may arrive, the end is read again.
   const { run } = useRun();
   const asks = run.summary.source === "otlp" && run.summary.status === "running" && story.next === undefined && loaded;
-  const last = story.items[story.items.length - 1]?.seq ?? 0;
+  const end = story.items[story.items.length - 1]?.seq ?? 0;
   useEffect(() => {
     if (!asks) return;
-    const timer = setInterval(() => void read({ from: last }, append), 5000);
+    const timer = setInterval(() => void read({ from: end }, append), 5000);
     return () => clearInterval(timer);
-  }, [asks, read, last]);
+  }, [asks, read, end]);
 
   const { previous, next } = story;
   const earlier = useCallback(() => { if (previous !== undefined) void read({ before: previous }, prepend); }, [previous, read]);
