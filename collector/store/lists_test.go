@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -286,5 +287,44 @@ func TestListAfterLateBeginning(t *testing.T) {
 	runs, err := open(t, dsn, store.Options{}).Runs(t.Context(), store.Page{})
 	if err != nil || len(runs) != 1 || runs[0].Entries != int64(len(r.Lines)) || runs[0].Tip != r.State.Tip {
 		t.Errorf("listed: %+v (%v), want %d entries", runs, err, len(r.Lines))
+	}
+}
+
+// TestListOfTwoCollectors: two collectors each bring parts of one run. Whatever the order in which they come, the list shows
+// all of it after the last insert, with nothing that comes later.
+func TestListOfTwoCollectors(t *testing.T) {
+	t.Parallel()
+	dsn := database(t)
+	one, two := open(t, dsn, store.Options{}), open(t, dsn, store.Options{})
+	bring := func(s *store.Store, run journal.RunID, lines [][]byte) {
+		b := store.NewBatch(uuid.New(), time.Now())
+		for _, line := range lines {
+			b.Entry(entryRow(t, "default", run, line))
+		}
+		if err := s.Insert(t.Context(), b); err != nil {
+			t.Error(err)
+		}
+	}
+	listed := func(run journal.RunID, r *journaltest.Recorder) {
+		t.Helper()
+		if got, err := one.Run(t.Context(), run); err != nil || got.Entries != int64(len(r.Lines)) || got.Tip != r.State.Tip {
+			t.Errorf("listed: %d entries (%v), want %d", got.Entries, err, len(r.Lines))
+		}
+	}
+	first := story(t, 7, runID(1), 60)
+	bring(one, runID(1), first.Lines[:20])
+	bring(two, runID(1), first.Lines[40:]) // ahead of what is there
+	bring(one, runID(1), first.Lines[20:40])
+	listed(runID(1), first)
+
+	for round := range byte(6) { // the same at one moment
+		run := runID(round + 2)
+		r := story(t, uint64(round)+10, run, 60)
+		bring(one, run, r.Lines[:10])
+		var both sync.WaitGroup
+		both.Go(func() { bring(one, run, r.Lines[10:30]) })
+		both.Go(func() { bring(two, run, r.Lines[30:]) })
+		both.Wait()
+		listed(run, r)
 	}
 }

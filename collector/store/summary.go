@@ -16,7 +16,7 @@ import (
 
 // The table runs is what a list shows: a row each time a run has grown, the newest wins. It is folded from
 // entries as they are inserted: one after the other where they follow what was folded before, and from all entries of
-// the run where they do not (this process has just started, or entries came out of order).
+// the run where they do not (this process has just started, entries came out of order, or another process brought some).
 //
 // It is no state: a list must not stop where a journal is not coherent, and must not need a fork's parent. So
 // agents and held calls of a fork are those that it has itself. replay proves; this counts.
@@ -125,10 +125,20 @@ func (s *Store) summaryAfter(ctx context.Context, key runKey, entries []summaryE
 			sum.add(e)
 		}
 	}
-	if sum.ahead {
+	others, err := s.hasAfter(ctx, key, sum.row.Entries-1)
+	if err == nil && (others || sum.ahead) {
 		return s.sumUp(ctx, key) // the gap may be closed
 	}
-	return sum, nil
+	return sum, err
+}
+
+// hasAfter says whether a run has entries after a seq. Two collectors may each bring a part of one run at the same moment. Each
+// looks after its own insert, so the one whose insert was seen last sees all, and its row wins; without looking, one that
+// goes on from what it remembers would never learn that the other had already brought what comes next.
+func (s *Store) hasAfter(ctx context.Context, key runKey, seq int64) (bool, error) {
+	found, err := list(with(ctx, "project", key.project, "run", uuid.UUID(key.run).String(), "seq", fmt.Sprint(seq)), s, question("has_after"),
+		func(r driver.Rows) (one uint8, err error) { return one, r.Scan(&one) })
+	return len(found) > 0, err
 }
 
 // sumUp folds all entries of a run, up to the first that is missing.
