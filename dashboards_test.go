@@ -17,10 +17,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
 
+	"tachograph/collector/store/embedded/embeddedtest"
 	"tachograph/schemas/journal"
 	"tachograph/web/grafana"
 )
@@ -82,7 +82,7 @@ func TestDashboards(t *testing.T) {
 	u.record(t)
 	sendOthers(t, u, begun)
 
-	conn := connect(t, u.Grafana)
+	conn := embeddedtest.Connect(t, u.Grafana)
 	boards := boards(t)
 	for name := range boards {
 		t.Run(name, func(t *testing.T) {
@@ -186,20 +186,6 @@ func sendOthers(t *testing.T, u *upped, at time.Time) {
 			t.Fatal(response.Status)
 		}
 	}
-}
-
-func connect(t *testing.T, dsn string) driver.Conn {
-	t.Helper()
-	options, err := clickhouse.ParseDSN(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := clickhouse.Open(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn
 }
 
 // dashboard is what of a dashboard's JSON asks something.

@@ -13,8 +13,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"golang.org/x/sys/unix"
+
+	"tachograph/collector/store/embedded/embeddedtest"
 )
 
 // TestDemo runs the demo as a user would, with both tiers of the sandbox. It compiles Go's standard
@@ -82,16 +83,8 @@ func TestDemoNoticesDamage(t *testing.T) {
 // flipByte changes one bit of the largest file that the run changed.
 func flipByte(t *testing.T, dsn string) {
 	t.Helper()
-	options, err := clickhouse.ParseDSN(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := clickhouse.Open(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	err = conn.Exec(t.Context(), `ALTER TABLE content UPDATE bytes = concat(char(bitXor(ascii(bytes), 1)), substring(bytes, 2))
+	conn := embeddedtest.Connect(t, dsn)
+	err := conn.Exec(t.Context(), `ALTER TABLE content UPDATE bytes = concat(char(bitXor(ascii(bytes), 1)), substring(bytes, 2))
 		WHERE space = 'object' AND name = (SELECT name FROM content WHERE space = 'object' AND seq <= 48 ORDER BY size DESC LIMIT 1)
 		SETTINGS mutations_sync = 1`)
 	if err != nil {

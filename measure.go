@@ -15,7 +15,6 @@ import (
 	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/resource"
 
 	"tachograph/collector"
 )
@@ -61,7 +60,7 @@ func (c *cli) openMeasure(ctx context.Context, s *station, w *workshop) (*measur
 		return nil, fmt.Errorf("open metrics: %w", err)
 	}
 	m := &measure{
-		provider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(pulled), sdkmetric.WithResource(resource.NewSchemaless(serviceAttributes()...)),
+		provider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(pulled), sdkmetric.WithResource(s.resource()),
 			sdkmetric.WithReader(sdkmetric.NewPeriodicReader(sender, sdkmetric.WithInterval(every)))),
 		handler: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
 	}

@@ -8,8 +8,9 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/google/uuid"
 
+	"tachograph/collector/store/embedded/embeddedtest"
 	"tachograph/inference/profile/profiletest"
 	"tachograph/schemas/journal"
 	"tachograph/web/owner"
@@ -29,20 +30,12 @@ func TestProfilesJoinSpans(t *testing.T) {
 	if err != nil {
 		t.Fatalf("a sample has the labels %v: %v", sample, err)
 	}
-	options, err := clickhouse.ParseDSN(u.ClickHouse)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := clickhouse.Open(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := embeddedtest.Connect(t, u.ClickHouse)
 	var count uint64
-	var service, name, profile string
+	var service, instance, name, profile string
 	u.settle(t, func() bool {
-		err := conn.QueryRow(t.Context(), `SELECT count(), any(service), any(name), any(attributes['pyroscope.profile.id']) FROM spans
-			WHERE span_id = ? AND trace_id = ?`, id, asUUID(sample["trace_id"])).Scan(&count, &service, &name, &profile)
+		err := conn.QueryRow(t.Context(), `SELECT count(), any(service), any(JSONExtractString(resource, 'service.instance.id')), any(name), any(attributes['pyroscope.profile.id']) FROM spans
+			WHERE span_id = ? AND trace_id = ?`, id, asUUID(sample["trace_id"])).Scan(&count, &service, &instance, &name, &profile)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,6 +43,9 @@ func TestProfilesJoinSpans(t *testing.T) {
 	})
 	if count != 1 || service != serviceName || name != sample["span_name"] || profile != sample["span_id"] {
 		t.Errorf("the span of the sample %v in ClickHouse: %d rows, %q of %q, with profile %q", sample, count, name, service, profile)
+	}
+	if id, err := uuid.Parse(instance); err != nil || id == uuid.Nil {
+		t.Errorf("the instance of the service is %q", instance)
 	}
 	u.down()
 }

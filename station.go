@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"google.golang.org/grpc"
 
 	"tachograph/collector"
@@ -29,7 +30,8 @@ type station struct {
 	engine *embedded.Engine // nil: --clickhouse names a server
 	dsn    string
 
-	startsBefore uint64 // of the engine, by earlier processes
+	instance     uuid.UUID // of this process, in its own telemetry
+	startsBefore uint64    // of the engine, by earlier processes
 	store        *store.Store
 	collector    *collector.Collector
 	intents      *intents.Worker
@@ -44,7 +46,7 @@ type station struct {
 
 // openStation starts what receives. Close it. An address with port 0 takes a free one.
 func (c *cli) openStation(ctx context.Context) (s *station, err error) {
-	s = &station{dsn: c.clickhouse, log: c.log()}
+	s = &station{dsn: c.clickhouse, instance: uuid.New(), log: c.log()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())

@@ -19,8 +19,10 @@ import (
 // serviceName of this process's own telemetry, apart from that of its runs (service.name tacho).
 const serviceName = "tacho-server"
 
-func serviceAttributes() []attribute.KeyValue {
-	return []attribute.KeyValue{attribute.String("service.name", serviceName), attribute.String("service.version", version())}
+// resource says whose telemetry it is. The instance tells the counters of one process from those of the one before it.
+func (s *station) resource() *resource.Resource {
+	return resource.NewSchemaless(attribute.String("service.name", serviceName), attribute.String("service.version", version()),
+		attribute.String("service.instance.id", s.instance.String()))
 }
 
 // tracing is the spans of this process's own work: what it does for a request of another command. They go
@@ -40,7 +42,7 @@ func (c *cli) openTracing(ctx context.Context, s *station) (*tracing, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open tracing: %w", err)
 	}
-	t := &tracing{spans: sdktrace.NewTracerProvider(sdktrace.WithResource(resource.NewSchemaless(serviceAttributes()...)), sdktrace.WithBatcher(sender))}
+	t := &tracing{spans: sdktrace.NewTracerProvider(sdktrace.WithResource(s.resource()), sdktrace.WithBatcher(sender))}
 	t.profiler, err = profile.Open(profile.Config{Address: c.receive.pyroscope, Service: serviceName, Tags: map[string]string{"version": version()},
 		Env: c.env, Spans: t.spans, Log: s.log})
 	if err != nil {

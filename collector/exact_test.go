@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 
 	"tachograph/collector"
+	"tachograph/collector/store/embedded/embeddedtest"
 )
 
 // TestResendsChangeNothing sends the same spans in one segment, in several, at the same time, and to the next process.
@@ -69,7 +70,7 @@ func TestResendsChangeNothing(t *testing.T) {
 		"SELECT count() FROM logs":    2,
 		"SELECT count() FROM metrics": 1,
 	} {
-		if got := number(t, conn, query); got != want {
+		if got := embeddedtest.Number(t, conn, query); got != want {
 			t.Errorf("%s: %d, want %d", query, got, want)
 		}
 	}
@@ -114,11 +115,11 @@ func TestLargeRequests(t *testing.T) { // not parallel: it measures memory
 			if grown > 384<<20 {
 				t.Errorf("a body of %d bytes took %d bytes of memory", len(c.body), grown)
 			}
-			if got := number(t, conn, "SELECT count() FROM spans"); got != c.spans {
+			if got := embeddedtest.Number(t, conn, "SELECT count() FROM spans"); got != c.spans {
 				t.Errorf("%d spans stored, want %d", got, c.spans)
 			}
 			if c.spans == 1 {
-				if got := number(t, conn, "SELECT sum(length(bytes)) FROM content"); got < 20<<20-20 {
+				if got := embeddedtest.Number(t, conn, "SELECT sum(length(bytes)) FROM content"); got < 20<<20-20 {
 					t.Errorf("%d bytes in content", got)
 				}
 			}

@@ -26,7 +26,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
@@ -34,6 +33,7 @@ import (
 	"tachograph/collector"
 	"tachograph/collector/store"
 	"tachograph/collector/store/embedded"
+	"tachograph/collector/store/embedded/embeddedtest"
 )
 
 // The environment of a collector that is a process of its own.
@@ -483,22 +483,14 @@ func (k *killing) finish() {
 // count compares what is stored with numbers from 1 to n.
 func count(t *testing.T, dsn string, n int) {
 	t.Helper()
-	o, err := clickhouse.ParseDSN(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := clickhouse.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := embeddedtest.Connect(t, dsn)
 	for query, want := range map[string]int{
 		"SELECT count() FROM spans":                                               n,
 		"SELECT uniqExact(span_id) FROM spans":                                    n,
 		"SELECT max(span_id) FROM spans":                                          n,
 		"SELECT sum(c) FROM (SELECT tool, count() AS c FROM spans GROUP BY tool)": n,
 	} {
-		if got := number(t, conn, query); got != int64(want) {
+		if got := embeddedtest.Number(t, conn, query); got != int64(want) {
 			t.Errorf("%s: %d, want %d", query, got, want)
 		}
 	}

@@ -8,16 +8,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -40,44 +37,17 @@ const patience = time.Minute
 // database makes a store in a database of the test's own, and a connection past it.
 func database(t testing.TB) (*store.Store, driver.Conn, string) {
 	t.Helper()
-	u, err := url.Parse(embeddedtest.Open(t).DSN())
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Path = "/tacho_" + strings.ReplaceAll(uuid.NewString(), "-", "")[:12]
-	s, err := store.Open(t.Context(), u.String(), store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o, err := clickhouse.ParseDSN(u.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := clickhouse.Open(o)
+	dsn := embeddedtest.Database(t)
+	s, err := store.Open(t.Context(), dsn, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return s, conn, u.String()
-}
-
-// number asks the engine for one number.
-func number(t testing.TB, conn driver.Conn, query string) int64 {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	var n int64
-	if err := conn.QueryRow(ctx, "SELECT toInt64(("+query+"))").Scan(&n); err != nil {
-		t.Fatal(query, err)
-	}
-	return n
+	return s, embeddedtest.Connect(t, dsn), dsn
 }
 
 // lab is a collector with both servers on loopback.

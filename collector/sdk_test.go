@@ -19,6 +19,7 @@ import (
 
 	"tachograph/collector"
 	"tachograph/collector/store"
+	"tachograph/collector/store/embedded/embeddedtest"
 )
 
 // gate is a store that is away until it is opened.
@@ -116,7 +117,7 @@ func TestSDKSeesTheRefusalAndDeliversLater(t *testing.T) {
 				"SELECT uniqExact(span_id) FROM spans": spans,
 				"SELECT count() FROM spans WHERE operation = 'execute_tool' AND duration_ns < 60000000000": spans,
 			} {
-				if got := number(t, conn, query); got != want {
+				if got := embeddedtest.Number(t, conn, query); got != want {
 					t.Errorf("%s: %d, want %d", query, got, want)
 				}
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"tachograph/collector/store/embedded/embeddedtest"
 	"tachograph/replay"
 	"tachograph/runner/state"
 	"tachograph/runner/workspace"
@@ -400,7 +401,7 @@ func BenchmarkClickHouseAt(b *testing.B) {
 	b.Cleanup(func() { local.Close() })
 	run, entries := longRun(b, local, 8000)
 	shipAll(b, local, db, run)
-	conn := connect(b)
+	conn := embeddedtest.Connect(b, embeddedtest.Open(b).DSN())
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, part := range []struct {
 		name     string

@@ -10,6 +10,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 
 	"tachograph/collector/store"
+	"tachograph/collector/store/embedded/embeddedtest"
 	"tachograph/replay"
 	"tachograph/runner/state"
 	"tachograph/schemas/journal"
@@ -52,7 +53,7 @@ func shipList(t *testing.T) shippedList {
 func (l shippedList) alter(t *testing.T, change string) {
 	t.Helper()
 	ctx := clickhouse.Context(t.Context(), clickhouse.WithParameters(clickhouse.Parameters{"project": l.db.Project()}))
-	err := connect(t).Exec(ctx, fmt.Sprintf(`ALTER TABLE content %s WHERE project = {project:String} AND space = 'chunk' AND length(bytes) = %d
+	err := embeddedtest.Connect(t, embeddedtest.Open(t).DSN()).Exec(ctx, fmt.Sprintf(`ALTER TABLE content %s WHERE project = {project:String} AND space = 'chunk' AND length(bytes) = %d
 		SETTINGS mutations_sync = 2`, change, 257*journal.HashSize))
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"tachograph/collector/store/embedded/embeddedtest"
 	"tachograph/runner/state"
@@ -81,26 +80,11 @@ func longRun(b testing.TB, store *state.Store, steps int64) (run journal.RunID, 
 // changeByte changes the first byte of a piece of content where ClickHouse keeps it.
 func changeByte(t testing.TB, project, name string) {
 	t.Helper()
-	conn := connect(t)
+	conn := embeddedtest.Connect(t, embeddedtest.Open(t).DSN())
 	ctx := clickhouse.Context(t.Context(), clickhouse.WithParameters(clickhouse.Parameters{"project": project, "name": name}))
 	err := conn.Exec(ctx, `ALTER TABLE content UPDATE bytes = concat(char(bitXor(ascii(bytes), 1)), substring(bytes, 2))
 		WHERE project = {project:String} AND name = unhex({name:String}) SETTINGS mutations_sync = 2`)
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// connect is a connection past the store.
-func connect(t testing.TB) driver.Conn {
-	t.Helper()
-	o, err := clickhouse.ParseDSN(embeddedtest.Open(t).DSN())
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := clickhouse.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn
 }

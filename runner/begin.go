@@ -190,8 +190,8 @@ func policyText(s Spec) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read policy: %w", err)
 	}
-	if err := gate.Check(string(text)); err != nil {
-		return "", fmt.Errorf("read policy %s: %w", s.Policy, err)
+	if err := gate.Check(s.Policy, string(text)); err != nil {
+		return "", err
 	}
 	return string(text), nil
 }

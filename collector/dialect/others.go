@@ -19,50 +19,67 @@ const (
 // OpenLLMetry's wrappers (traceloop.*) and of OpenInference. They name operations, tools and counts in their own words, and without
 // this a list would show neither steps nor calls of them. The attributes stay as they came.
 func readOther(row *tables.Span, a *otlp.Attr) {
-	group, _, ok := strings.Cut(a.Key, ".")
-	if !ok {
+	group, _, _ := strings.Cut(a.Key, ".")
+	switch group {
+	case "ai", "traceloop", "openinference", "llm", "tool":
+	default:
 		return
 	}
-	switch group {
-	case "ai":
-		readVercel(row, a)
-	case "traceloop":
-		readTraceloop(row, a)
-	case "openinference", "llm", "tool":
-		readOpenInference(row, a)
+	if column := otherText(row, a.Key); column != nil {
+		fillValue(column, a.Value)
+	} else if column := otherNumber(row, a.Key); column != nil {
+		fillNumber(column, a.Value)
+	} else if a.Value.Type == otlp.String {
+		readKind(row, a.Key, a.Value.Text)
 	}
 }
 
-func readVercel(row *tables.Span, a *otlp.Attr) {
-	switch a.Key {
-	case "ai.operationId":
-		fillText(&row.Operation, vercelOperation(a.Value))
-	case "ai.toolCall.name":
-		fillValue(&row.Tool, a.Value)
+// otherText is the column of a text of theirs.
+func otherText(row *tables.Span, key string) *string {
+	switch key {
+	case "ai.toolCall.name", "tool.name":
+		return &row.Tool
 	case "ai.toolCall.id":
-		fillValue(&row.ToolCallID, a.Value)
+		return &row.ToolCallID
 	case "ai.telemetry.functionId":
-		fillValue(&row.Agent, a.Value)
-	case "ai.model.id":
-		fillValue(&row.RequestModel, a.Value)
-	case "ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens":
-		fillNumber(&row.InputTokens, a.Value)
-	case "ai.usage.outputTokens", "ai.usage.completionTokens":
-		fillNumber(&row.OutputTokens, a.Value)
-	case "ai.usage.cachedInputTokens":
-		fillNumber(&row.CachedTokens, a.Value)
-	case "ai.usage.reasoningTokens":
-		fillNumber(&row.ReasoningTokens, a.Value)
+		return &row.Agent
+	case "ai.model.id", "llm.model_name":
+		return &row.RequestModel
+	}
+	return nil
+}
+
+// otherNumber is the column of a count of theirs.
+func otherNumber(row *tables.Span, key string) *int64 {
+	switch key {
+	case "ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens", "llm.token_count.prompt":
+		return &row.InputTokens
+	case "ai.usage.outputTokens", "ai.usage.completionTokens", "llm.token_count.completion":
+		return &row.OutputTokens
+	case "ai.usage.cachedInputTokens", "llm.token_count.prompt_details.cache_read":
+		return &row.CachedTokens
+	case "ai.usage.reasoningTokens", "llm.token_count.completion_details.reasoning":
+		return &row.ReasoningTokens
+	}
+	return nil
+}
+
+// readKind reads what kind of span it is.
+func readKind(row *tables.Span, key, kind string) {
+	switch key {
+	case "ai.operationId":
+		fillText(&row.Operation, vercelOperation(kind))
+	case "traceloop.span.kind":
+		readTraceloop(row, kind)
+	case "openinference.span.kind":
+		fillText(&row.Operation, openInferenceOperation(kind))
 	}
 }
 
 // vercelOperation reads ai.operationId. The outer span of a generation is its agent, the inner ones (.do…) are the calls of
 // the model; of embeddings the inner one alone counts.
-func vercelOperation(v otlp.Value) string {
-	if v.Type != otlp.String {
-		return ""
-	}
-	name, inner, _ := strings.Cut(strings.TrimPrefix(v.Text, "ai."), ".")
+func vercelOperation(id string) string {
+	name, inner, _ := strings.Cut(strings.TrimPrefix(id, "ai."), ".")
 	switch name {
 	case "generateText", "streamText", "generateObject", "streamObject":
 		if strings.HasPrefix(inner, "do") {
@@ -79,11 +96,8 @@ func vercelOperation(v otlp.Value) string {
 	return ""
 }
 
-func readTraceloop(row *tables.Span, a *otlp.Attr) {
-	if a.Key != "traceloop.span.kind" || a.Value.Type != otlp.String {
-		return
-	}
-	switch a.Value.Text {
+func readTraceloop(row *tables.Span, kind string) {
+	switch kind {
 	case "agent":
 		fillText(&row.Operation, attr.OperationInvokeAgent)
 		fillText(&row.Agent, strings.TrimSuffix(row.Name, ".agent"))
@@ -92,27 +106,6 @@ func readTraceloop(row *tables.Span, a *otlp.Attr) {
 	case "tool":
 		fillText(&row.Operation, attr.OperationExecuteTool)
 		fillText(&row.Tool, strings.TrimSuffix(row.Name, ".tool"))
-	}
-}
-
-func readOpenInference(row *tables.Span, a *otlp.Attr) {
-	switch a.Key {
-	case "openinference.span.kind":
-		if a.Value.Type == otlp.String {
-			fillText(&row.Operation, openInferenceOperation(a.Value.Text))
-		}
-	case "llm.model_name":
-		fillValue(&row.RequestModel, a.Value)
-	case "tool.name":
-		fillValue(&row.Tool, a.Value)
-	case "llm.token_count.prompt":
-		fillNumber(&row.InputTokens, a.Value)
-	case "llm.token_count.completion":
-		fillNumber(&row.OutputTokens, a.Value)
-	case "llm.token_count.prompt_details.cache_read":
-		fillNumber(&row.CachedTokens, a.Value)
-	case "llm.token_count.completion_details.reasoning":
-		fillNumber(&row.ReasoningTokens, a.Value)
 	}
 }
 

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
 
@@ -69,8 +68,8 @@ func TestForeignHop(t *testing.T) {
 	entries, log := m.runThrough(h, readerOf(t, engine.ReaderDSN(), throughHop))
 	t.Logf("the run has %d entries", len(entries))
 	id := runOf(t, entries[0])
-	conn := connect(t, throughHop)
-	there := number(t, conn, "SELECT uniqExact(seq) FROM entries")
+	conn := embeddedtest.Connect(t, throughHop)
+	there := embeddedtest.Number(t, conn, "SELECT uniqExact(seq) FROM entries")
 	if there == int64(len(entries)) {
 		t.Fatal("nothing was lost: this proves nothing")
 	}
@@ -94,15 +93,15 @@ func TestForeignHop(t *testing.T) {
 	if err := json.Unmarshal(shippedText.Bytes(), &shipped); err != nil || shipped.Shipped != len(entries) || shipped.Total != len(entries) {
 		t.Errorf("tacho ship says %s (%v), want %d entries", &shippedText, err, len(entries))
 	}
-	sent := connect(t, throughHop)
-	if again := number(t, sent, "SELECT count() - uniqExact(seq) FROM entries"); again == 0 {
+	sent := embeddedtest.Connect(t, throughHop)
+	if again := embeddedtest.Number(t, sent, "SELECT count() - uniqExact(seq) FROM entries"); again == 0 {
 		t.Log("no entry had come twice")
 	}
 
 	// The same journal, past the hop.
 	beside := newMachine(t, nil).up(direct)
 	m.tacho(0, "ship", id, "--ship", "grpc://"+beside.OTLPGRPC, "--clickhouse", readerOf(t, engine.ReaderDSN(), direct))
-	other := connect(t, direct)
+	other := embeddedtest.Connect(t, direct)
 	for _, of := range journalTables {
 		got, want := pieces(t, conn, of.table, of.pieces), pieces(t, other, of.table, of.pieces)
 		t.Logf("%s: %d pieces", of.table, len(want))
@@ -224,7 +223,7 @@ func warnings(log string) (lines []string) {
 // inDatabase is the DSN of a database that nobody else uses.
 func inDatabase(t testing.TB, dsn string) string {
 	t.Helper()
-	return withPath(t, dsn, "/tacho_peer_"+strings.ReplaceAll(uuid.NewString()[:13], "-", "_"))
+	return embeddedtest.InDatabase(t, dsn, "tacho_peer_"+strings.ReplaceAll(uuid.NewString()[:13], "-", "_"))
 }
 
 // readerOf is the address of a database for the user who only reads.
@@ -234,46 +233,7 @@ func readerOf(t testing.TB, reader, of string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return withPath(t, reader, u.Path)
-}
-
-func withPath(t testing.TB, dsn, path string) string {
-	t.Helper()
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Path = path
-	return u.String()
-}
-
-func connect(t testing.TB, dsn string) driver.Conn {
-	t.Helper()
-	o, err := clickhouse.ParseDSN(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := clickhouse.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := conn.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return conn
-}
-
-// number asks for one number.
-func number(t testing.TB, conn driver.Conn, query string) (n int64) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := conn.QueryRow(ctx, "SELECT toInt64(("+query+"))").Scan(&n); err != nil {
-		t.Fatal(query, err)
-	}
-	return n
+	return embeddedtest.InDatabase(t, reader, strings.TrimPrefix(u.Path, "/"))
 }
 
 // texts asks for a column of texts.

@@ -152,7 +152,7 @@ func (c cost) of(spans int) string {
 func (r *race) run(c contender) (got cost) {
 	r.b.Helper()
 	p, address := c.start(r)
-	conn := connect(r.b, withPath(r.b, r.dsn, "/system"))
+	conn := embeddedtest.Connect(r.b, embeddedtest.InDatabase(r.b, r.dsn, "system"))
 	table := strings.TrimPrefix(must(url.Parse(r.dsn)).Path, "/") + "." + c.table
 	own, engine, began := cpuOf(r.b, p.cmd.Process.Pid), cpuOf(r.b, r.engine), time.Now()
 	r.send(address)
@@ -169,8 +169,8 @@ func (r *race) run(c contender) (got cost) {
 	}
 	got.merged = cpuOf(r.b, r.engine) - engine
 	database, name, _ := strings.Cut(table, ".")
-	got.bytes = float64(number(r.b, conn, "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = '"+database+"' AND table = '"+name+"'")) / float64(r.spans)
-	if n := number(r.b, conn, "SELECT count() FROM "+table); n != int64(r.spans) {
+	got.bytes = float64(embeddedtest.Number(r.b, conn, "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND database = '"+database+"' AND table = '"+name+"'")) / float64(r.spans)
+	if n := embeddedtest.Number(r.b, conn, "SELECT count() FROM "+table); n != int64(r.spans) {
 		r.b.Errorf("%s stored %d spans of %d", c.name, n, r.spans)
 	}
 	p.stop()

@@ -86,3 +86,14 @@ func (c *linksColumns) append(list []tables.Link) {
 	c.attributes.end()
 	c.dropped.End()
 }
+
+// appendAll adds a row of an array.
+func appendAll[T any, C interface {
+	native.Column
+	Append(T)
+}](a *native.Array[C], values []T) {
+	for _, v := range values {
+		a.Of.Append(v)
+	}
+	a.End()
+}

@@ -136,35 +136,17 @@ func (b *Batch) Metric(r *tables.Metric) {
 	c.sum.Append(r.Sum)
 	c.min.Append(r.Min)
 	c.max.Append(r.Max)
-	for _, v := range r.Bounds {
-		c.bounds.Of.Append(v)
-	}
-	c.bounds.End()
-	for _, v := range r.Counts {
-		c.counts.Of.Append(v)
-	}
-	c.counts.End()
+	appendAll(c.bounds, r.Bounds)
+	appendAll(c.counts, r.Counts)
 	c.scale.Append(r.Scale)
 	c.zeroCount.Append(r.ZeroCount)
 	c.zeroThreshold.Append(r.ZeroThreshold)
 	c.positiveOffset.Append(r.PositiveOffset)
-	for _, v := range r.PositiveCounts {
-		c.positiveCounts.Of.Append(v)
-	}
-	c.positiveCounts.End()
+	appendAll(c.positiveCounts, r.PositiveCounts)
 	c.negativeOffset.Append(r.NegativeOffset)
-	for _, v := range r.NegativeCounts {
-		c.negativeCounts.Of.Append(v)
-	}
-	c.negativeCounts.End()
-	for _, v := range r.Quantiles {
-		c.quantiles.Of.Append(v)
-	}
-	c.quantiles.End()
-	for _, v := range r.QuantileValues {
-		c.quantileValues.Of.Append(v)
-	}
-	c.quantileValues.End()
+	appendAll(c.negativeCounts, r.NegativeCounts)
+	appendAll(c.quantiles, r.Quantiles)
+	appendAll(c.quantileValues, r.QuantileValues)
 	c.exemplars.Append(r.Exemplars)
 	c.flags.Append(r.Flags)
 	c.origin.append(r.ScopeName, r.ScopeVersion, r.ScopeAttributes, r.ScopeSchema, r.ScopeDropped, r.Resource, r.ResourceSchema, r.ResourceDropped)
@@ -210,10 +192,7 @@ func (b *Batch) Intent(r *tables.Intent) {
 	c.source.Append(r.Source)
 	c.text.Append(r.Text)
 	c.distance.Append(r.Distance)
-	for _, v := range r.Vector {
-		c.vector.Of.Append(v)
-	}
-	c.vector.End()
+	appendAll(c.vector, r.Vector)
 }
 
 type profileColumns struct {
@@ -259,10 +238,7 @@ func (b *Batch) Profile(r *tables.Profile) {
 	c.model.Append(r.Model)
 	c.device.Append(r.Device)
 	c.phase.Append(r.Phase)
-	for _, v := range r.Stack {
-		c.stack.Of.Append(v)
-	}
-	c.stack.End()
+	appendAll(c.stack, r.Stack)
 	c.value.Append(r.Value)
 	c.samples.Append(r.Samples)
 	c.attributes.append(r.Attributes)

@@ -10,13 +10,14 @@ import (
 	"github.com/google/uuid"
 
 	"tachograph/collector/store"
+	"tachograph/collector/store/embedded/embeddedtest"
 	"tachograph/schemas/tables"
 )
 
 // TestRowsAsTheyWere inserts rows with odd values in every column and compares what stands in the table, as text.
 func TestRowsAsTheyWere(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	s := open(t, dsn, store.Options{})
 	b := store.NewBatch(uuid.MustParse("019aa000-0000-7000-8000-00000000000a"), time.UnixMilli(1_790_000_000_123))
 	var plain tables.Span
@@ -80,7 +81,7 @@ func text(t testing.TB, dsn, query string) (found string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := connect(t, dsn).QueryRow(ctx, query).Scan(&found); err != nil {
+	if err := embeddedtest.Connect(t, dsn).QueryRow(ctx, query).Scan(&found); err != nil {
 		t.Fatal(query, err)
 	}
 	return found
@@ -89,7 +90,7 @@ func text(t testing.TB, dsn, query string) (found string) {
 // TestManyWords makes dictionaries whose indices are one, two and four bytes wide.
 func TestManyWords(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	s := open(t, dsn, store.Options{})
 	b := store.NewBatch([16]byte{}, time.Time{})
 	for round, n := range []int{255, 256, 257, 65535, 65536, 65537, 70000} {
@@ -107,11 +108,11 @@ func TestManyWords(t *testing.T) {
 			t.Fatal(n, err)
 		}
 	}
-	conn := connect(t, dsn)
-	if n := number(t, conn, "SELECT countIf(name != status_message) FROM spans"); n != 0 {
+	conn := embeddedtest.Connect(t, dsn)
+	if n := embeddedtest.Number(t, conn, "SELECT countIf(name != status_message) FROM spans"); n != 0 {
 		t.Errorf("%d names are not what was appended", n)
 	}
-	if n := number(t, conn, "SELECT count() FROM spans"); n != 255+256+257+65535+65536+65537+70000 {
+	if n := embeddedtest.Number(t, conn, "SELECT count() FROM spans"); n != 255+256+257+65535+65536+65537+70000 {
 		t.Errorf("%d rows", n)
 	}
 }
@@ -119,7 +120,7 @@ func TestManyWords(t *testing.T) {
 // TestBatchCopies holds that a batch keeps nothing of the memory that rows came in.
 func TestBatchCopies(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	s := open(t, dsn, store.Options{})
 	b := store.NewBatch(uuid.New(), time.UnixMilli(1_790_000_000_000))
 	memory := []byte("before")

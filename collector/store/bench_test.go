@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"tachograph/collector/store"
+	"tachograph/collector/store/embedded/embeddedtest"
 	"tachograph/schemas/columns"
 	"tachograph/schemas/tables"
 )
@@ -33,9 +34,9 @@ func cpu(tb testing.TB) float64 {
 // columns. It reports CPU of this process and of the engine, in µs a row.
 func BenchmarkInsertPaths(b *testing.B) {
 	const size = 10_000
-	dsn := database(b)
+	dsn := embeddedtest.Database(b)
 	s := open(b, dsn, store.Options{})
-	conn := connect(b, dsn)
+	conn := embeddedtest.Connect(b, dsn)
 	rows := agentSpans(size, 1)
 	maps := make([]map[string]string, size)
 	for i := range rows {
@@ -149,7 +150,7 @@ func nativeInsert(s *store.Store, rows []tables.Span) func(b *testing.B) error {
 
 // engineCPU is what queries have used of the engine so far, in seconds.
 func engineCPU(b *testing.B, conn driver.Conn) float64 {
-	return float64(number(b, conn, "SELECT sum(value) FROM system.events WHERE event = 'OSCPUVirtualTimeMicroseconds'")) / 1e6
+	return float64(embeddedtest.Number(b, conn, "SELECT sum(value) FROM system.events WHERE event = 'OSCPUVirtualTimeMicroseconds'")) / 1e6
 }
 
 func columnsOfSpans(rows []tables.Span, maps []map[string]string) []any {
@@ -190,7 +191,7 @@ func BenchmarkBlock(b *testing.B) {
 // and indices among them. It is a measurement more than a benchmark: one round is enough.
 func BenchmarkStoredBytes(b *testing.B) {
 	const segments, size = 10, 20_000
-	dsn := database(b)
+	dsn := embeddedtest.Database(b)
 	s := open(b, dsn, store.Options{})
 	rows := agentSpans(segments*size, 1)
 	for b.Loop() {
@@ -205,9 +206,9 @@ func BenchmarkStoredBytes(b *testing.B) {
 			}
 		}
 	}
-	conn := connect(b, dsn)
+	conn := embeddedtest.Connect(b, dsn)
 	parts := func(of string) float64 {
-		return float64(number(b, conn, "SELECT sum("+of+") FROM system.parts WHERE active AND database = currentDatabase() AND table = 'spans'"))
+		return float64(embeddedtest.Number(b, conn, "SELECT sum("+of+") FROM system.parts WHERE active AND database = currentDatabase() AND table = 'spans'"))
 	}
 	b.ReportMetric(parts("bytes_on_disk")/parts("rows"), "B/span-inserted")
 	if err := conn.Exec(b.Context(), "OPTIMIZE TABLE spans FINAL"); err != nil {

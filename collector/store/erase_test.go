@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"tachograph/collector/store"
+	"tachograph/collector/store/embedded/embeddedtest"
 	"tachograph/schemas/journal"
 	"tachograph/schemas/record"
 	"tachograph/schemas/tables"
@@ -14,7 +15,7 @@ import (
 // salt that is shipped again does not come back.
 func TestDeleteFamily(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	s := open(t, dsn, store.Options{})
 	salt := make([]byte, 32)
 	salt[0] = 7
@@ -56,16 +57,16 @@ func TestDeleteFamily(t *testing.T) {
 			t.Errorf("%d heads of %s (%v)", len(heads), run, err)
 		}
 	}
-	conn := connect(t, dsn)
+	conn := embeddedtest.Connect(t, dsn)
 	for _, table := range []string{"content", "checkpoints", "spans", "logs", "intents"} {
-		if n := number(t, conn, "SELECT count() FROM "+table); n != 1 {
+		if n := embeddedtest.Number(t, conn, "SELECT count() FROM "+table); n != 1 {
 			t.Errorf("%s has %d rows, want those of the other family: 1", table, n)
 		}
 	}
 	if err := s.DeleteFamily(t.Context(), runID(1)); err != nil {
 		t.Error("again:", err)
 	}
-	if n := number(t, conn, "SELECT count() FROM families WHERE salt != '' AND family = toUUID('"+runID(1).String()+"')"); n != 0 {
+	if n := embeddedtest.Number(t, conn, "SELECT count() FROM families WHERE salt != '' AND family = toUUID('"+runID(1).String()+"')"); n != 0 {
 		t.Error("a salt that was shipped again stays after the second deletion")
 	}
 }
@@ -73,7 +74,7 @@ func TestDeleteFamily(t *testing.T) {
 // TestDeleteConversation erases the traces of one conversation of somebody else's agent.
 func TestDeleteConversation(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	s := open(t, dsn, store.Options{})
 	ingest(t, s, func(b *store.Batch) {
 		for i, conversation := range []string{"talk", "", "talk", "other"} {

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"tachograph/collector/store"
+	"tachograph/collector/store/embedded/embeddedtest"
 	"tachograph/schemas/tables"
 )
 
@@ -44,7 +45,7 @@ func bring(t *testing.T, s *store.Store, seg [16]byte, received time.Time, fill 
 // TestIntentsLeftToDo asks what has no vector, with several segments, pages, embedders and dimensions.
 func TestIntentsLeftToDo(t *testing.T) {
 	t.Parallel()
-	s := open(t, database(t), store.Options{})
+	s := open(t, embeddedtest.Database(t), store.Options{})
 	start := time.UnixMilli(1_790_000_000_000).UTC()
 	first, second, third := [16]byte{15: 1}, [16]byte{15: 2}, [16]byte{15: 3}
 	bring(t, s, first, start, func(b *store.Batch) {
@@ -127,7 +128,7 @@ func TestIntentsLeftToDo(t *testing.T) {
 // own calls, and calls in silence, get none.
 func TestToolsOfOthers(t *testing.T) {
 	t.Parallel()
-	s := open(t, database(t), store.Options{})
+	s := open(t, embeddedtest.Database(t), store.Options{})
 	at := time.UnixMilli(1_790_000_000_000).UTC()
 	span := func(b *store.Batch, trace byte, id uint64, start int64, source, operation, text string) {
 		row := intended(trace, id, text)
@@ -174,7 +175,7 @@ func TestToolsOfOthers(t *testing.T) {
 // vectors of other embedders among them.
 func TestNearestIntents(t *testing.T) {
 	t.Parallel()
-	s := open(t, database(t), store.Options{})
+	s := open(t, embeddedtest.Database(t), store.Options{})
 	rows := []tables.Intent{
 		{SpanID: 1, Vector: []float32{1, 0}, Distance: -1},
 		{SpanID: 2, Vector: []float32{0, 1}},
@@ -244,7 +245,7 @@ func TestNearestIntents(t *testing.T) {
 // TestGoals reads goals from the journal's content, from messages, and from messages whose user comes behind the cut.
 func TestGoals(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	s := open(t, dsn, store.Options{})
 	ours, short, long, talk, none := [16]byte{15: 1}, [16]byte{15: 2}, [16]byte{15: 3}, [16]byte{15: 4}, [16]byte{15: 5}
 	name := sha256.Sum256([]byte("mend it"))
@@ -276,7 +277,7 @@ func TestGoals(t *testing.T) {
 		span(talk, 1, whole[:tables.MaxValue], cut)
 		span(none, 1, "")
 	})
-	if err := connect(t, dsn).Exec(t.Context(), "INSERT INTO runs (project, run, family, version, goal) SELECT 'default', ?, ?, 1, unhex(?)",
+	if err := embeddedtest.Connect(t, dsn).Exec(t.Context(), "INSERT INTO runs (project, run, family, version, goal) SELECT 'default', ?, ?, 1, unhex(?)",
 		uuid.UUID(ours).String(), uuid.UUID(ours).String(), hex.EncodeToString(name[:])); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"tachograph/collector/store"
+	"tachograph/collector/store/embedded/embeddedtest"
 	"tachograph/schemas/journal"
 	"tachograph/schemas/journal/journaltest"
 	"tachograph/schemas/record"
@@ -71,7 +72,7 @@ func read(t testing.TB, s *store.Store, run journal.RunID, from int64) (lines []
 
 func TestEntriesComeBackOnceInOrder(t *testing.T) {
 	t.Parallel()
-	s := open(t, database(t), store.Options{})
+	s := open(t, embeddedtest.Database(t), store.Options{})
 	r := story(t, 1, runID(1), 300)
 	other := story(t, 2, runID(2), 50)
 	// Parts of it twice, in segments out of order.
@@ -123,7 +124,7 @@ func texts(lines [][]byte) []string {
 // TestGapIsNamed holds that a reader never takes a journal with a hole for a whole one.
 func TestGapIsNamed(t *testing.T) {
 	t.Parallel()
-	s := open(t, database(t), store.Options{})
+	s := open(t, embeddedtest.Database(t), store.Options{})
 	r := story(t, 3, runID(1), 40)
 	ingest(t, s, func(b *store.Batch) {
 		for i, line := range r.Lines {
@@ -181,7 +182,7 @@ func ingestLines(t *testing.T, s *store.Store, run journal.RunID, lines ...[]byt
 // TestHighestEpochCounts has two workers write the same seqs: the one that lost its lease wrote further.
 func TestHighestEpochCounts(t *testing.T) {
 	t.Parallel()
-	s := open(t, database(t), store.Options{})
+	s := open(t, embeddedtest.Database(t), store.Options{})
 	run := runID(1)
 	lost, won := rivalLines(t, run)
 	ingestLines(t, s, run, slices.Concat(lost, won)...)
@@ -205,7 +206,7 @@ func TestHighestEpochCounts(t *testing.T) {
 // remembered is believed for a while, and no longer once anybody has asked how far the run has come.
 func TestTakenOver(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	run := runID(1)
 	lost, won := rivalLines(t, run)
 	remembers := open(t, dsn, store.Options{Remember: time.Hour})
@@ -262,7 +263,7 @@ func started(t testing.TB, run journal.RunID, base journal.Object) []byte {
 
 func TestContentComesBackWhole(t *testing.T) {
 	t.Parallel()
-	s := open(t, database(t), store.Options{})
+	s := open(t, embeddedtest.Database(t), store.Options{})
 	family, root := runID(1), journal.Object{1}
 	long := make([]byte, 10_000)
 	for i := range long {
@@ -337,7 +338,7 @@ func lacks(t *testing.T, s *store.Store, family journal.RunID, root journal.Obje
 
 func TestHeadsAndCheckpoints(t *testing.T) {
 	t.Parallel()
-	s := open(t, database(t), store.Options{})
+	s := open(t, embeddedtest.Database(t), store.Options{})
 	run := runID(1)
 	ingest(t, s, func(b *store.Batch) {
 		b.Entry(entryRow(t, "default", run, started(t, run, journal.Object{})))

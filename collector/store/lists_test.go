@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"tachograph/collector/store"
+	"tachograph/collector/store/embedded/embeddedtest"
 	"tachograph/schemas/journal"
 	"tachograph/schemas/journal/journaltest"
 	"tachograph/schemas/record"
@@ -34,7 +35,7 @@ func held(s *journal.State) (n int64) {
 // some late, over two stores that take turns.
 func TestRunsAreAsTheFoldSays(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	stores := []*store.Store{open(t, dsn, store.Options{}), open(t, dsn, store.Options{})}
 	want := map[journal.RunID]*journal.State{}
 	for seed := range byte(6) {
@@ -72,7 +73,7 @@ func TestRunsAreAsTheFoldSays(t *testing.T) {
 // TestRunsAreListed reads goals, forks and pages.
 func TestRunsAreListed(t *testing.T) {
 	t.Parallel()
-	s := open(t, database(t), store.Options{})
+	s := open(t, embeddedtest.Database(t), store.Options{})
 	parent := journaltest.NewRecorder(runID(1), nil)
 	goal := journal.Ref{9}
 	start := func(r *journaltest.Recorder, family journal.RunID, of *journal.Parent) {
@@ -118,7 +119,7 @@ func TestRunsAreListed(t *testing.T) {
 // agent repeats it; absent is not 0.
 func TestTracesAreListed(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	s := open(t, dsn, store.Options{})
 	at := int64(1_790_000_000_000_000_000)
 	span := func(trace byte, id, parent uint64, operation string, change func(*tables.Span)) tables.Span {
@@ -176,7 +177,7 @@ func TestTracesAreListed(t *testing.T) {
 // TestListUsesProjection holds that a list of traces does not read the spans.
 func TestListUsesProjection(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	s := open(t, dsn, store.Options{})
 	for n := range 3 {
 		ingest(t, s, func(b *store.Batch) {
@@ -197,7 +198,7 @@ func TestListUsesProjection(t *testing.T) {
 		clickhouse.WithParameters(clickhouse.Parameters{"project": "default", "before": "0", "before_run": uuid.Nil.String(), "limit": "100",
 			"first": uuid.Nil.String(), "last": uuid.Max.String(), "recent": "0", "status": "[]", "words": "[]"}),
 		clickhouse.WithSettings(clickhouse.Settings{"optimize_use_projections": 1, "force_optimize_projection": 1, "force_optimize_projection_name": "trace_list"}))
-	rows, err := connect(t, dsn).Query(ctx, string(question))
+	rows, err := embeddedtest.Connect(t, dsn).Query(ctx, string(question))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +215,7 @@ func TestListUsesProjection(t *testing.T) {
 // TestValuesAreNoSQL lists a project whose name is full of what SQL and its escapes are made of.
 func TestValuesAreNoSQL(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	for _, project := range []string{"it's", `\'; DROP TABLE runs; --`, "tab\tline\nnull\x00", "{project:String}", "日本", `\N`, "a\\tb"} {
 		s := open(t, dsn, store.Options{Project: project})
 		r := story(t, 3, runID(1), 10)
@@ -237,14 +238,14 @@ func TestValuesAreNoSQL(t *testing.T) {
 // that is over, brings the list and no entry twice. Nothing else would: these are the last entries of their run.
 func TestListBehind(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	s, run := open(t, dsn, store.Options{}), runID(1)
 	r := story(t, 3, run, 60)
 	b := store.NewBatch(uuid.New(), time.Now())
 	for _, line := range r.Lines {
 		b.Entry(entryRow(t, "default", run, line))
 	}
-	past := connect(t, dsn)
+	past := embeddedtest.Connect(t, dsn)
 	execute := func(query string) {
 		t.Helper()
 		if err := past.Exec(t.Context(), query); err != nil {
@@ -275,7 +276,7 @@ func TestListBehind(t *testing.T) {
 // shows all of it, though the beginning alone would look like a run that has just begun.
 func TestListAfterLateBeginning(t *testing.T) {
 	t.Parallel()
-	dsn, run := database(t), runID(1)
+	dsn, run := embeddedtest.Database(t), runID(1)
 	r := story(t, 5, run, 80)
 	for _, lines := range [][][]byte{r.Lines[50:], r.Lines[:50]} {
 		ingest(t, open(t, dsn, store.Options{}), func(b *store.Batch) {
@@ -294,7 +295,7 @@ func TestListAfterLateBeginning(t *testing.T) {
 // all of it after the last insert, with nothing that comes later.
 func TestListOfTwoCollectors(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	one, two := open(t, dsn, store.Options{}), open(t, dsn, store.Options{})
 	bring := func(s *store.Store, run journal.RunID, lines [][]byte) {
 		b := store.NewBatch(uuid.New(), time.Now())

@@ -26,7 +26,7 @@ func migrations(t *testing.T) []tables.Migration {
 // TestMigrateTwiceAtOnce opens a new database from several processes' worth of stores at once, and once more.
 func TestMigrateTwiceAtOnce(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	var wait sync.WaitGroup
 	for range 4 {
 		wait.Go(func() {
@@ -40,11 +40,11 @@ func TestMigrateTwiceAtOnce(t *testing.T) {
 	}
 	wait.Wait()
 	open(t, dsn, store.Options{})
-	conn := connect(t, dsn)
-	if n := number(t, conn, "SELECT count() FROM migrations"); n != int64(len(migrations(t))) {
+	conn := embeddedtest.Connect(t, dsn)
+	if n := embeddedtest.Number(t, conn, "SELECT count() FROM migrations"); n != int64(len(migrations(t))) {
 		t.Errorf("%d migrations are noted, want each of %d once", n, len(migrations(t)))
 	}
-	if n := number(t, conn, "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name LIKE 'migration_lock%'"); n != 0 {
+	if n := embeddedtest.Number(t, conn, "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name LIKE 'migration_lock%'"); n != 0 {
 		t.Errorf("%d locks stayed behind", n)
 	}
 }
@@ -52,9 +52,9 @@ func TestMigrateTwiceAtOnce(t *testing.T) {
 // TestMigrateGoesOn lets one process die in the middle: with tables of the first file made and nothing noted, and with its lock.
 func TestMigrateGoesOn(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	name := dsn[strings.LastIndex(dsn, "/")+1:]
-	admin := connect(t, embeddedtest.Open(t).DSN())
+	admin := embeddedtest.Connect(t, embeddedtest.Open(t).DSN())
 	for _, statement := range []string{
 		"CREATE DATABASE " + name,
 		"CREATE TABLE " + name + ".migration_lock_0 (none UInt8) ENGINE = Null COMMENT '1000'", // expired in 1970
@@ -63,14 +63,14 @@ func TestMigrateGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := connect(t, dsn).Exec(t.Context(), migrations(t)[0].Statements[0]); err != nil {
+	if err := embeddedtest.Connect(t, dsn).Exec(t.Context(), migrations(t)[0].Statements[0]); err != nil {
 		t.Fatal(err)
 	}
 	s := open(t, dsn, store.Options{})
 	if err := s.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if n := number(t, connect(t, dsn), "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name LIKE 'migration_lock%'"); n != 0 {
+	if n := embeddedtest.Number(t, embeddedtest.Connect(t, dsn), "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name LIKE 'migration_lock%'"); n != 0 {
 		t.Errorf("the dead process's lock is still there")
 	}
 }
@@ -78,9 +78,9 @@ func TestMigrateGoesOn(t *testing.T) {
 // TestLockIsWaitedFor holds a lock while a store is opened.
 func TestLockIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	name := dsn[strings.LastIndex(dsn, "/")+1:]
-	admin := connect(t, embeddedtest.Open(t).DSN())
+	admin := embeddedtest.Connect(t, embeddedtest.Open(t).DSN())
 	exec := func(statement string) {
 		t.Helper()
 		if err := admin.Exec(t.Context(), statement); err != nil {
@@ -98,14 +98,14 @@ func TestLockIsWaitedFor(t *testing.T) {
 		opened <- err
 	}()
 	// Until it shows that it waits, by a lock of its own.
-	for number(t, admin, "SELECT count() FROM system.tables WHERE database = '"+name+"' AND name LIKE 'migration_lock%'") < 2 {
+	for embeddedtest.Number(t, admin, "SELECT count() FROM system.tables WHERE database = '"+name+"' AND name LIKE 'migration_lock%'") < 2 {
 		select {
 		case err := <-opened:
 			t.Fatal("opened while the lock was held:", err)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	if n := number(t, admin, "SELECT count() FROM system.tables WHERE database = '"+name+"' AND name = 'spans'"); n != 0 {
+	if n := embeddedtest.Number(t, admin, "SELECT count() FROM system.tables WHERE database = '"+name+"' AND name = 'spans'"); n != 0 {
 		t.Error("migrated while the lock was held")
 	}
 	exec("DROP TABLE " + name + ".migration_lock_zzz SYNC")
@@ -126,9 +126,9 @@ func TestOtherVersionsAreRefusedByName(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			dsn := database(t)
+			dsn := embeddedtest.Database(t)
 			open(t, dsn, store.Options{})
-			if err := connect(t, dsn).Exec(t.Context(), c.statement); err != nil {
+			if err := embeddedtest.Connect(t, dsn).Exec(t.Context(), c.statement); err != nil {
 				t.Fatal(err)
 			}
 			for _, readOnly := range []bool{false, true} {
@@ -153,9 +153,9 @@ func TestOtherVersionsAreRefusedByName(t *testing.T) {
 // TestReaderNeedsNoRights opens a database as the user who may only read.
 func TestReaderNeedsNoRights(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	name := dsn[strings.LastIndex(dsn, "/")+1:]
-	reader := inDatabase(t, embeddedtest.Open(t).ReaderDSN(), name)
+	reader := embeddedtest.InDatabase(t, embeddedtest.Open(t).ReaderDSN(), name)
 	if s, err := store.Open(t.Context(), reader, store.Options{ReadOnly: true}); err == nil {
 		s.Close()
 		t.Error("opened a database that is not there")

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"tachograph/collector/store"
+	"tachograph/collector/store/embedded/embeddedtest"
 )
 
 // TestNativeProtocol writes and reads over the native protocol of a server. The embedded engine does not offer it (a client
@@ -39,7 +40,7 @@ func TestNativeProtocol(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := number(t, connect(t, server), "SELECT count() FROM spans WHERE seg = '"+uuid.UUID(b.Segment()).String()+"'"); n != 1 {
+	if n := embeddedtest.Number(t, embeddedtest.Connect(t, server), "SELECT count() FROM spans WHERE seg = '"+uuid.UUID(b.Segment()).String()+"'"); n != 1 {
 		t.Errorf("%d spans", n)
 	}
 	if lines, err := read(t, s, runID(1), 0); err != nil || len(lines) != len(r.Lines) {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"tachograph/collector/store"
+	"tachograph/collector/store/embedded/embeddedtest"
 	"tachograph/schemas/tables"
 )
 
@@ -17,9 +18,9 @@ import (
 // those of the client, to the last row read; on a busy machine the CPU that the engine spent on an answer says more. First with the parts as they happen to be, then merged into one.
 func BenchmarkQueries(b *testing.B) {
 	const segments, size = 20, 50_000
-	dsn := database(b)
+	dsn := embeddedtest.Database(b)
 	s := open(b, dsn, store.Options{})
-	conn := connect(b, dsn)
+	conn := embeddedtest.Connect(b, dsn)
 	trace := storeAgents(b, s, segments, size)
 	questions := []struct {
 		name string
@@ -41,7 +42,7 @@ func BenchmarkQueries(b *testing.B) {
 		}},
 	}
 	parts := func() float64 {
-		return float64(number(b, conn, "SELECT count() FROM system.parts WHERE active AND database = currentDatabase() AND table = 'spans'"))
+		return float64(embeddedtest.Number(b, conn, "SELECT count() FROM system.parts WHERE active AND database = currentDatabase() AND table = 'spans'"))
 	}
 	for _, state := range []string{"inserted", "merged"} {
 		if state == "merged" {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tachograph/collector/store"
+	"tachograph/collector/store/embedded/embeddedtest"
 	"tachograph/schemas/tables"
 )
 
@@ -37,7 +38,7 @@ func bodies(of tables.SpanLogs) (all []string) {
 // where all have one time, each once though a batch was sent again, and equal ones as often as they were said.
 func TestSpanLogs(t *testing.T) {
 	t.Parallel()
-	s := open(t, database(t), store.Options{})
+	s := open(t, embeddedtest.Database(t), store.Options{})
 	talk := []tables.Log{said(1, 5, "system.message", "be brief"), said(1, 5, "user.message", "go"), said(1, 5, "assistant.message", "first"),
 		said(1, 5, "user.message", "on"), said(1, 5, "assistant.message", "second"), said(1, 5, "tool.message", "ok"), said(1, 5, "tool.message", "ok"),
 		said(1, 5, "user.message", "and?"), said(1, 9, "choice", "done")}
@@ -61,7 +62,7 @@ func TestSpanLogs(t *testing.T) {
 // TestSpanLogsAreBounded holds that no span makes a reader read without end, and that what is left out is counted.
 func TestSpanLogsAreBounded(t *testing.T) {
 	t.Parallel()
-	s := open(t, database(t), store.Options{})
+	s := open(t, embeddedtest.Database(t), store.Options{})
 	var many, flood []tables.Log
 	for i := range 1000 {
 		many = append(many, said(1, int64(i), "user.message", fmt.Sprint(i)))
@@ -89,7 +90,7 @@ func TestSpanLogsAreBounded(t *testing.T) {
 // TestCutBodyOfALog is served to the trace that names it, whatever conversation its record says.
 func TestCutBodyOfALog(t *testing.T) {
 	t.Parallel()
-	s := open(t, database(t), store.Options{})
+	s := open(t, embeddedtest.Database(t), store.Options{})
 	long := bytes.Repeat([]byte("long, "), 1000)
 	name := sha256.Sum256(long)
 	record := said(1, 5, "user.message", string(long[:2048]))

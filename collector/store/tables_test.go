@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"tachograph/collector/store"
+	"tachograph/collector/store/embedded/embeddedtest"
 	"tachograph/schemas/tables"
 )
 
@@ -31,9 +32,9 @@ func goTypes() map[string][]string {
 // TestRowsAreTables compares each struct with its table, on the real engine: names, order and types.
 func TestRowsAreTables(t *testing.T) {
 	t.Parallel()
-	dsn := database(t)
+	dsn := embeddedtest.Database(t)
 	open(t, dsn, store.Options{})
-	conn := connect(t, dsn)
+	conn := embeddedtest.Connect(t, dsn)
 	seen := []string{"life", "migrations"}
 	for table, row := range rowTypes() {
 		seen = append(seen, table)
@@ -93,7 +94,7 @@ func columnsOf(t *testing.T, dsn, table string) (found [][2]string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	rows, err := connect(t, dsn).Query(ctx, "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = ? AND default_kind = '' ORDER BY position", table)
+	rows, err := embeddedtest.Connect(t, dsn).Query(ctx, "SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = ? AND default_kind = '' ORDER BY position", table)
 	if err != nil {
 		t.Fatal(err)
 	}

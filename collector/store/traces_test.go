@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"tachograph/collector/store"
+	"tachograph/collector/store/embedded/embeddedtest"
 	"tachograph/schemas/tables"
 )
 
@@ -39,7 +40,7 @@ func addSpans(t *testing.T, s *store.Store, rows ...tables.Span) {
 // TestTraceSpansInPages reads a trace page by page: each span once, by start, whatever a sender's clock says.
 func TestTraceSpansInPages(t *testing.T) {
 	t.Parallel()
-	s := open(t, database(t), store.Options{})
+	s := open(t, embeddedtest.Database(t), store.Options{})
 	starts := []int64{math.MinInt64 / 2, -5, 0, 0, 1, 1_790_000_000_000_000_000, 1_790_000_000_000_000_000, math.MaxInt64 / 2}
 	var rows []tables.Span
 	for i, start := range starts {
@@ -82,7 +83,7 @@ func TestTraceSpansInPages(t *testing.T) {
 // TestWholeSpanComesBack holds that a span is read as it was written, and its attributes as they were sent.
 func TestWholeSpanComesBack(t *testing.T) {
 	t.Parallel()
-	s := open(t, database(t), store.Options{})
+	s := open(t, embeddedtest.Database(t), store.Options{})
 	long := bytes.Repeat([]byte("long, "), 500_000)
 	name := sha256.Sum256(long)
 	want := foreign(1, 7, 3, 5)
@@ -127,7 +128,7 @@ func TestWholeSpanComesBack(t *testing.T) {
 // TestTracesAreFound filters the list, and reads one trace by its id.
 func TestTracesAreFound(t *testing.T) {
 	t.Parallel()
-	s := open(t, database(t), store.Options{})
+	s := open(t, embeddedtest.Database(t), store.Options{})
 	now := time.Now()
 	failed := foreign(1, 1, 0, 10)
 	failed.StatusCode, failed.Name, failed.RequestModel = 2, "Mend IT's \\ shop", "kimi-k2.6"
@@ -174,7 +175,7 @@ func TestTracesAreFound(t *testing.T) {
 // TestOpenSpansOfATrace shows what has begun and not ended, each as it was heard of last.
 func TestOpenSpansOfATrace(t *testing.T) {
 	t.Parallel()
-	s := open(t, database(t), store.Options{})
+	s := open(t, embeddedtest.Database(t), store.Options{})
 	addSpans(t, s, foreign(1, 1, 0, 10))
 	for alive := range int64(2) {
 		ingest(t, s, func(b *store.Batch) {
@@ -192,7 +193,7 @@ func TestOpenSpansOfATrace(t *testing.T) {
 // TestRunByItsID reads one run of ours without the others.
 func TestRunByItsID(t *testing.T) {
 	t.Parallel()
-	s := open(t, database(t), store.Options{})
+	s := open(t, embeddedtest.Database(t), store.Options{})
 	for n := range byte(3) {
 		r := story(t, uint64(n)+1, runID(n), 20)
 		ingest(t, s, func(b *store.Batch) {

@@ -115,9 +115,9 @@ func NewPolicy(name, text string) (*Policy, error) {
 	return p, nil
 }
 
-// Check says what is wrong with the text of a policy file, nil if nothing is.
-func Check(text string) error {
-	_, err := NewPolicy("policy", text)
+// Check says what is wrong with the text of a policy file, nil if nothing is. name is as NewPolicy takes it.
+func Check(name, text string) error {
+	_, err := NewPolicy(name, text)
 	return err
 }
 
@@ -168,7 +168,7 @@ func inScope(scope ast.IsActionScopeNode, action cedar.EntityUID, groups cedar.E
 // parseError turns "parser error: parse error at <input>:3:4 …" into "name:3:4: …".
 func parseError(name string, err error) string {
 	text := strings.TrimPrefix(err.Error(), "parser error: ")
-	at := regexp.MustCompile(`^parse error at \S*?:(\d+):(\d+) (.*)$`).FindStringSubmatch(strings.ReplaceAll(text, "\n", " "))
+	at := regexp.MustCompile(`^parse error at .*?:(\d+):(\d+) (.*)$`).FindStringSubmatch(strings.ReplaceAll(text, "\n", " "))
 	if at == nil {
 		return name + ": " + text
 	}

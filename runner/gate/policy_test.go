@@ -22,8 +22,17 @@ func policy(t testing.TB, text string) *gate.Policy {
 
 func TestCautiousPolicyIsValid(t *testing.T) {
 	t.Parallel()
-	if err := gate.Check(gate.Cautious()); err != nil {
+	if err := gate.Check("cautious.cedar", gate.Cautious()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestCheckSaysWhere names the file once, and the place in it.
+func TestCheckSaysWhere(t *testing.T) {
+	t.Parallel()
+	err := gate.Check("my policies/a.cedar", "permit (principal, action resource);")
+	if err == nil || !strings.HasPrefix(err.Error(), "read policy my policies/a.cedar:1:") || strings.Count(err.Error(), "polic") != 2 {
+		t.Error(err)
 	}
 }
 

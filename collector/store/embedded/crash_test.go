@@ -23,7 +23,7 @@ func TestKillUnderWriters(t *testing.T) {
 	const writers, rows, kills = 4, 40, 5
 	e := embeddedtest.Start(t)
 	dsn := e.DSN()
-	conn := connect(t, dsn)
+	conn := embeddedtest.Connect(t, dsn)
 	exec1(t, conn, "CREATE TABLE acknowledged (writer UInt64, row UInt64) ENGINE = MergeTree ORDER BY (writer, row)")
 
 	progress := make(chan struct{}, writers*rows)
@@ -64,7 +64,7 @@ func TestKillUnderWriters(t *testing.T) {
 	if e.DSN() != dsn {
 		t.Errorf("the address became %s, it was %s", e.DSN(), dsn)
 	}
-	if n := number(t, connect(t, e.ReaderDSN()), "SELECT toUInt64(1)"); n != 1 {
+	if n := number(t, embeddedtest.Connect(t, e.ReaderDSN()), "SELECT toUInt64(1)"); n != 1 {
 		t.Error(n)
 	}
 }
@@ -104,7 +104,7 @@ func TestCloseUnderLoad(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	e := open(t, embedded.Config{Dir: dir})
-	conn := connect(t, e.DSN())
+	conn := embeddedtest.Connect(t, e.DSN())
 	exec1(t, conn, "CREATE TABLE t (id UInt64) ENGINE = MergeTree ORDER BY id")
 	exec1(t, conn, "INSERT INTO t SELECT number FROM numbers(100)")
 	ended := make(chan error, 1)
@@ -120,7 +120,7 @@ func TestCloseUnderLoad(t *testing.T) {
 		t.Error("the query came to an end")
 	}
 	again := open(t, embedded.Config{Dir: dir})
-	if n := number(t, connect(t, again.DSN()), "SELECT count() FROM tacho.t"); n != 100 {
+	if n := number(t, embeddedtest.Connect(t, again.DSN()), "SELECT count() FROM tacho.t"); n != 100 {
 		t.Errorf("%d rows, want 100", n)
 	}
 }
@@ -131,7 +131,7 @@ func TestParentKilled(t *testing.T) {
 	embeddedtest.Open(t)
 	dir := t.TempDir()
 	parent, dsn := startParent(t, dir)
-	conn := connect(t, dsn)
+	conn := embeddedtest.Connect(t, dsn)
 	exec1(t, conn, "CREATE TABLE t (id UInt64) ENGINE = MergeTree ORDER BY id")
 	exec1(t, conn, "INSERT INTO t SELECT number FROM numbers(100)")
 	if err := parent.Process.Signal(syscall.SIGKILL); err != nil {
@@ -140,7 +140,7 @@ func TestParentKilled(t *testing.T) {
 	_ = parent.Wait() // which says that it was killed
 	// Open waits for the lock that the orphan holds as long as it lives.
 	e := open(t, embedded.Config{Dir: dir})
-	if n := number(t, connect(t, e.DSN()), "SELECT count() FROM tacho.t"); n != 100 {
+	if n := number(t, embeddedtest.Connect(t, e.DSN()), "SELECT count() FROM tacho.t"); n != 100 {
 		t.Errorf("%d rows, want 100", n)
 	}
 	if e.DSN() != dsn {
@@ -164,7 +164,7 @@ func TestSecondProcess(t *testing.T) {
 	if embedded.IsUnavailable(err) {
 		t.Error("that is no lack of the machine")
 	}
-	if n := number(t, connect(t, dsn), "SELECT toUInt64(1)"); n != 1 {
+	if n := number(t, embeddedtest.Connect(t, dsn), "SELECT toUInt64(1)"); n != 1 {
 		t.Error("the first engine was disturbed")
 	}
 }

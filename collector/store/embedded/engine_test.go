@@ -24,7 +24,7 @@ func TestReopen(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	first := open(t, embedded.Config{Dir: dir})
-	conn := connect(t, first.DSN())
+	conn := embeddedtest.Connect(t, first.DSN())
 	exec1(t, conn, "CREATE TABLE t (id UInt64) ENGINE = MergeTree ORDER BY id")
 	exec1(t, conn, "INSERT INTO t SELECT number FROM numbers(1000)")
 	if err := first.Close(); err != nil {
@@ -45,7 +45,7 @@ func TestReopen(t *testing.T) {
 	if diff := cmp.Diff(want, []string{second.DSN(), second.ReaderDSN(), second.GrafanaDSN()}); diff != "" {
 		t.Errorf("addresses changed:\n%s", diff)
 	}
-	if n := number(t, connect(t, second.DSN()), "SELECT count() FROM tacho.t"); n != 1000 {
+	if n := number(t, embeddedtest.Connect(t, second.DSN()), "SELECT count() FROM tacho.t"); n != 1000 {
 		t.Errorf("%d rows, want 1000", n)
 	}
 	if first.Starts() != 1 || second.Starts() != 2 {
@@ -74,7 +74,7 @@ func TestPortTaken(t *testing.T) {
 	if again.DSN() == e.DSN() {
 		t.Fatal("the engine says it has a port that another program has")
 	}
-	if n := number(t, connect(t, again.DSN()), "SELECT toUInt64(42)"); n != 42 {
+	if n := number(t, embeddedtest.Connect(t, again.DSN()), "SELECT toUInt64(42)"); n != 42 {
 		t.Error(n)
 	}
 }
@@ -83,7 +83,7 @@ func TestPortTaken(t *testing.T) {
 func TestCaps(t *testing.T) {
 	t.Parallel()
 	e := embeddedtest.Open(t)
-	conn, password := connect(t, e.DSN()), passwordOf(t, e.DSN())
+	conn, password := embeddedtest.Connect(t, e.DSN()), passwordOf(t, e.DSN())
 	for _, limit := range embedded.Caps() {
 		name, want, _ := strings.Cut(limit, "=")
 		var got string

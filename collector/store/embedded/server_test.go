@@ -55,7 +55,7 @@ func TestServerOnPath(t *testing.T) {
 		return os.Getenv(name)
 	}
 	e := open(t, embedded.Config{Dir: dir, Env: env})
-	conn := connect(t, e.DSN())
+	conn := embeddedtest.Connect(t, e.DSN())
 	exec1(t, conn, "CREATE TABLE t (id UInt64) ENGINE = MergeTree ORDER BY id")
 	exec1(t, conn, "INSERT INTO t SELECT number FROM numbers(10)")
 	e.Kill()

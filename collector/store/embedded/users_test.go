@@ -23,7 +23,7 @@ const (
 
 func TestWriterMayDoWhatAStoreDoes(t *testing.T) {
 	t.Parallel()
-	conn := connect(t, embeddedtest.Open(t).DSN())
+	conn := embeddedtest.Connect(t, embeddedtest.Open(t).DSN())
 	for _, query := range []string{
 		"CREATE DATABASE tacho_writer",
 		"CREATE TABLE tacho_writer.a (id UInt64, s String, v Array(Float32), PROJECTION p (SELECT s, count() GROUP BY s)) ENGINE = MergeTree ORDER BY id",
@@ -52,7 +52,7 @@ func TestWriterMayDoWhatAStoreDoes(t *testing.T) {
 func TestReadersOnlyRead(t *testing.T) {
 	t.Parallel()
 	e := embeddedtest.Open(t)
-	writer := connect(t, e.DSN())
+	writer := embeddedtest.Connect(t, e.DSN())
 	for _, query := range []string{
 		"CREATE TABLE tacho.rights (id UInt64) ENGINE = MergeTree ORDER BY id",
 		"INSERT INTO tacho.rights SELECT number FROM numbers(10)",
@@ -89,7 +89,7 @@ func TestReadersOnlyRead(t *testing.T) {
 		{"SELECT 1 SETTINGS max_threads = 64", codeConstraint},
 	}
 	for user, dsn := range map[string]string{"reader": e.ReaderDSN(), "grafana": e.GrafanaDSN()} {
-		conn := connect(t, dsn)
+		conn := embeddedtest.Connect(t, dsn)
 		if n := number(t, conn, "SELECT count() FROM tacho.rights"); n != 10 {
 			t.Errorf("%s counts %d rows, want 10", user, n)
 		}
@@ -104,7 +104,7 @@ func TestReadersOnlyRead(t *testing.T) {
 			}
 		}
 	}
-	grafana := connect(t, e.GrafanaDSN())
+	grafana := embeddedtest.Connect(t, e.GrafanaDSN())
 	var refusal *clickhouse.Exception
 	if err := grafana.Exec(patient(t), "SELECT 1 SETTINGS max_memory_usage = 500000000"); !errors.As(err, &refusal) || refusal.Code != codeConstraint {
 		t.Errorf("grafana takes more memory than its limit: %v", err)
@@ -123,8 +123,8 @@ func TestNobodyElse(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("a line of a user's file\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	exec1(t, connect(t, e.DSN()), "CREATE TABLE tacho.nobody (s String) ENGINE = MergeTree ORDER BY s")
-	exec1(t, connect(t, e.DSN()), "INSERT INTO tacho.nobody VALUES ('a line of a user')")
+	exec1(t, embeddedtest.Connect(t, e.DSN()), "CREATE TABLE tacho.nobody (s String) ENGINE = MergeTree ORDER BY s")
+	exec1(t, embeddedtest.Connect(t, e.DSN()), "INSERT INTO tacho.nobody VALUES ('a line of a user')")
 	asDefault := map[string]func(*http.Request){
 		"nothing":        nil,
 		"a parameter":    func(r *http.Request) { r.URL.RawQuery = "user=default" },
@@ -175,7 +175,7 @@ func TestNobodyElse(t *testing.T) {
 func TestReaderThatLeaves(t *testing.T) {
 	t.Parallel()
 	e := embeddedtest.Open(t)
-	writer, reader := connect(t, e.DSN()), connect(t, e.ReaderDSN())
+	writer, reader := embeddedtest.Connect(t, e.DSN()), embeddedtest.Connect(t, e.ReaderDSN())
 	const running = "SELECT count() FROM system.processes WHERE query LIKE '%sum(sipHash64(number, 4711))%' AND user = 'reader'"
 	ctx, leave := context.WithCancel(patient(t))
 	left := make(chan error)

@@ -2,6 +2,7 @@ package exact_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -76,24 +77,29 @@ func persistFull(t *testing.T, ctx context.Context, s *store.Store, n int) {
 	}
 }
 
-// fill writes a file that leaves but so many bytes of the disk, and returns what removes it.
+// fill writes a file that leaves but so many bytes of the disk, and returns what removes it. The engine writes beside it: what
+// was free a moment ago may be free no more.
 func fill(t *testing.T, name string, leave int64) (release func()) {
 	t.Helper()
-	var stat unix.Statfs_t
-	if err := unix.Statfs(filepath.Dir(name), &stat); err != nil {
-		t.Fatal(err)
-	}
-	free := int64(stat.Bavail) * stat.Bsize
 	f, err := os.Create(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if size := free - leave; size > 0 {
-		if err := unix.Fallocate(int(f.Fd()), 0, 0, size); err != nil {
+	defer f.Close()
+	err = unix.ENOSPC
+	for errors.Is(err, unix.ENOSPC) {
+		var stat unix.Statfs_t
+		if err := unix.Statfs(filepath.Dir(name), &stat); err != nil {
 			t.Fatal(err)
 		}
+		err = nil
+		if size := int64(stat.Bavail)*stat.Bsize - leave; size > 0 {
+			err = unix.Fallocate(int(f.Fd()), 0, 0, size)
+		}
 	}
-	f.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
 	return func() {
 		if err := os.Remove(name); err != nil {
 			t.Fatal(err)

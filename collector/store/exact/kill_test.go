@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/google/uuid"
 
@@ -140,7 +139,7 @@ func openStores(t *testing.T, engine *embedded.Engine, n int) (stores []*store.S
 // check compares what stands in the tables with the segments that were acknowledged.
 func check(t *testing.T, engine *embedded.Engine, segments int64) {
 	t.Helper()
-	conn := connect(t, engine)
+	conn := embeddedtest.Connect(t, engine.DSN())
 	const force = " SETTINGS optimize_use_projections = 1, force_optimize_projection = 1"
 	for what, c := range map[string]struct {
 		query string
@@ -161,20 +160,6 @@ func check(t *testing.T, engine *embedded.Engine, segments int64) {
 		}
 	}
 	t.Logf("%d segments acknowledged, %d starts", segments, engine.Starts())
-}
-
-func connect(t *testing.T, engine *embedded.Engine) driver.Conn {
-	t.Helper()
-	o, err := clickhouse.ParseDSN(engine.DSN())
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := clickhouse.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn
 }
 
 func number(t *testing.T, conn driver.Conn, query string) int64 {
