@@ -40,6 +40,8 @@ type receive struct {
 	otlpGRPC  string // host:port that the collector listens on
 	otlpHTTP  string
 	http      string // host:port of pages, API, health and metrics
+	tlsCert   string // file of the certificate of addresses that are not loopback; empty: there are none
+	tlsKey    string
 	pyroscope string // address of a Pyroscope server; empty: nothing is profiled
 }
 
@@ -80,13 +82,13 @@ func (c *cli) command() *cobra.Command {
 	flags.StringVar(&c.clickhouse, "clickhouse", c.env("TACHO_CLICKHOUSE"), "a ClickHouse, as clickhouse://USER:PASSWORD@HOST:9000/tacho: runs are found there too (TACHO_CLICKHOUSE)")
 	flags.Lookup("clickhouse").DefValue = "" // help must not show a password of the environment
 	flags.StringVar(&c.project, "project", orDefault(c.env("TACHO_PROJECT"), "default"), "whose runs are written to ClickHouse and read from it (TACHO_PROJECT)")
-	flags.StringVar(&c.shipTo, "ship", c.env("TACHO_SHIP"), "OTLP `ENDPOINT` that journals are shipped to, as grpc://HOST:4317 (TACHO_SHIP)")
+	flags.StringVar(&c.shipTo, "ship", c.env("TACHO_SHIP"), "OTLP `ENDPOINT` that journals are shipped to, as grpc://HOST:4317, or grpcs:// with a token in TACHO_SHIP_TOKEN (TACHO_SHIP)")
 	flags.BoolVar(&c.json, "json", c.env("TACHO_JSON") != "", "write JSON for programs (TACHO_JSON)")
 	for _, group := range []struct {
 		title    string
 		commands []*cobra.Command
 	}{
-		{"Begin:", []*cobra.Command{c.demoCommand(), c.upCommand(), c.runCommand(), c.doctorCommand()}},
+		{"Begin:", []*cobra.Command{c.demoCommand(), c.upCommand(), c.runCommand(), c.tokenCommand(), c.doctorCommand()}},
 		{"Look:", []*cobra.Command{c.lsCommand(), c.showCommand(), c.tailCommand(), c.diffCommand()}},
 		{"Steer:", []*cobra.Command{c.pauseCommand(), c.resumeCommand(), c.stopCommand(), c.approveCommand(), c.denyCommand(), c.applyCommand(), c.rmCommand()}},
 		{"Go back and prove:", []*cobra.Command{c.replayCommand(), c.verifyCommand(), c.shipCommand()}},

@@ -378,8 +378,8 @@ func (d *demo) tacho(ctx context.Context, out io.Writer, args ...string) (int, e
 	}
 	d.say("%s", d.paint.faint("$ tacho "+strings.Join(args, " ")))
 	cmd := exec.CommandContext(ctx, self, append(args, "--data", d.data)...)
-	cmd.Env = append(os.Environ(), "TACHO_SHIP=grpc://"+d.station.grpcAddr, "TACHO_CLICKHOUSE="+d.station.dsn, "TACHO_PROJECT="+d.project,
-		"OTEL_EXPORTER_OTLP_ENDPOINT=http://"+d.station.grpcAddr, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc")
+	cmd.Env = append(os.Environ(), "TACHO_SHIP=grpc://"+d.station.ownAddr, "TACHO_CLICKHOUSE="+d.station.dsn, "TACHO_PROJECT="+d.project,
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://"+d.station.ownAddr, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc")
 	cmd.Stdout, cmd.Stderr = out, d.cli.err
 	err = cmd.Run()
 	var ee *exec.ExitError

@@ -20,6 +20,9 @@ func (c *cli) shipCommand() *cobra.Command {
 			"give it where other collectors stand between.\n\n" +
 			"A data directory with a living owner (`tacho up`) ships by itself: `tacho ls` shows how far it is.",
 		Args: arguments(1, 1, "one RUN"),
+		Example: "  tacho ship last --ship grpc://127.0.0.1:4317\n" +
+			"  TACHO_SHIP_TOKEN=tacho_… tacho ship last --ship grpcs://tacho.example.org:4317    # `tacho token add NAME --role sender` there\n" +
+			"  SSL_CERT_FILE=ca.pem …                                                           # where the certificate's root is your own",
 		RunE: func(cmd *cobra.Command, args []string) error { return c.ship(cmd.Context(), args[0]) },
 	}
 }

@@ -22,7 +22,8 @@ func (c *cli) upCommand() *cobra.Command {
 		Long: "Owns the data directory: takes up every run that has not ended, runs those that `tacho run` starts, ships their journals,\n" +
 			"and receives the OpenTelemetry of other people's agents (OTLP over gRPC and HTTP). All of it goes into the ClickHouse of\n" +
 			"--clickhouse, or into an embedded one, which is fetched once (180 MB, with npm).\n\n" +
-			"Agents of others need only OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318.",
+			"Agents of others need only OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318.\n\n" +
+			"From other machines it is reached at other addresses, with --tls-cert and --tls-key and tokens: `tacho token --help`.",
 		Args: arguments(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c.receive = o
@@ -39,6 +40,8 @@ func (c *cli) receiveFlags(cmd *cobra.Command, o *receive, grpcAddr, httpAddr st
 	flags.StringVar(&o.otlpGRPC, "otlp-grpc", orDefault(c.env("TACHO_OTLP_GRPC"), grpcAddr), "where OTLP/gRPC is taken; port 0: a free one (TACHO_OTLP_GRPC)")
 	flags.StringVar(&o.otlpHTTP, "otlp-http", orDefault(c.env("TACHO_OTLP_HTTP"), httpAddr), "where OTLP/HTTP is taken (TACHO_OTLP_HTTP)")
 	flags.StringVar(&o.http, "http", orDefault(c.env("TACHO_HTTP"), "127.0.0.1:7080"), "pages, API, health and metrics (TACHO_HTTP)")
+	flags.StringVar(&o.tlsCert, "tls-cert", c.env("TACHO_TLS_CERT"), "certificate (PEM) of addresses that are not 127.0.0.1: who asks there needs a token (TACHO_TLS_CERT)")
+	flags.StringVar(&o.tlsKey, "tls-key", c.env("TACHO_TLS_KEY"), "its key (PEM) (TACHO_TLS_KEY)")
 	flags.StringVar(&o.pyroscope, "pyroscope", c.env("TACHO_PYROSCOPE"), "a Pyroscope server that this process's CPU profiles go to (TACHO_PYROSCOPE)")
 }
 
@@ -113,7 +116,7 @@ type addresses struct {
 }
 
 func (c *cli) welcome(s *station, f *front, taken int) {
-	a := addresses{HTTP: "http://" + f.address, OTLPGRPC: s.grpcAddr, OTLPHTTP: "http://" + s.httpAddr, ClickHouse: s.readerDSN(), Taken: taken}
+	a := addresses{HTTP: f.address, OTLPGRPC: s.grpcAddr, OTLPHTTP: s.httpAddr, ClickHouse: s.readerDSN(), Taken: taken}
 	if s.engine != nil {
 		a.Grafana = s.engine.GrafanaDSN()
 	}
@@ -132,6 +135,13 @@ func (c *cli) welcome(s *station, f *front, taken int) {
 			"              Is the address right? %s/readyz says when it is there", filepath.Join(c.data, "spool"), a.HTTP)
 	}
 	c.say("  health      %s/readyz, %s/metrics", a.HTTP, a.HTTP)
+	if s.gate != nil {
+		if tokens, err := s.gate.Tokens.List(); err != nil {
+			c.say("  tokens      nobody is let in from other machines: %v", err)
+		} else if len(tokens) == 0 {
+			c.say("  tokens      nobody has one, so nobody is let in from other machines: `tacho token add NAME --role ROLE`")
+		}
+	}
 	if taken > 0 {
 		c.say("%s had not ended and goes on: `tacho ls --status running`.", count(int64(taken), "run"))
 	}

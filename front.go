@@ -12,8 +12,8 @@ import (
 	"tachograph/replay"
 	"tachograph/runner"
 	"tachograph/runner/spans"
+	"tachograph/schemas/access"
 	"tachograph/schemas/journal"
-	"tachograph/schemas/loopback"
 	"tachograph/web"
 	"tachograph/web/requests"
 	"tachograph/web/ui"
@@ -23,32 +23,32 @@ import (
 type front struct {
 	server  *http.Server
 	web     *web.Server
-	address string
+	address string // as a URL
 	done    chan struct{}
 	measure *measure
 }
 
 func (c *cli) openFront(ctx context.Context, s *station, w *workshop) (*front, error) {
-	site, err := c.site(s, w)
+	l, gate, err := listen(c.receive.http, "--http", s.gate)
 	if err != nil {
 		return nil, err
 	}
-	l, err := listen(c.receive.http, "--http")
+	site, err := c.site(s, w, gate)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, l.Close())
 	}
 	m, err := c.openMeasure(ctx, s, w)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	f := &front{web: site, address: l.Addr().String(), done: make(chan struct{}), measure: m}
+	f := &front{web: site, address: shownAddress(l, gate), done: make(chan struct{}), measure: m}
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", loopback.Guard(m.handler))
+	mux.Handle("GET /metrics", gate.Guard(access.Look, m.handler))
 	mux.Handle("/", site)
 	f.server = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10}
 	go func() { // ends with Close
 		defer close(f.done)
-		if err := f.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := f.server.Serve(secured(l, gate)); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("HTTP is not answered any more", "error", err)
 		}
 	}()
@@ -56,7 +56,7 @@ func (c *cli) openFront(ctx context.Context, s *station, w *workshop) (*front, e
 }
 
 // site is pages and API over the runs of the workshop and those of the station's ClickHouse.
-func (c *cli) site(s *station, w *workshop) (*web.Server, error) {
+func (c *cli) site(s *station, w *workshop, gate *access.Gate) (*web.Server, error) {
 	keys, err := w.store.Verifiers()
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (c *cli) site(s *station, w *workshop) (*web.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the pages: %w", err)
 	}
-	return web.New(web.Config{
+	return web.New(web.Config{Gate: gate,
 		Journal: replay.NewUnion(replay.Local(w.store), s.journals()), Traces: s.store, Operator: w.operator(), Spans: spans.NewView(w.Journal, c.project),
 		Shipped: func(run journal.RunID) (int64, bool) {
 			shipped, total := w.out.ship.Shipped(run)

@@ -55,7 +55,7 @@ func (c *cli) openMeasure(ctx context.Context, s *station, w *workshop) (*measur
 	if err != nil {
 		return nil, fmt.Errorf("open metrics: %w", err)
 	}
-	sender, err := otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithEndpoint(s.grpcAddr), otlpmetricgrpc.WithInsecure())
+	sender, err := otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithEndpoint(s.ownAddr), otlpmetricgrpc.WithInsecure())
 	if err != nil {
 		return nil, fmt.Errorf("open metrics: %w", err)
 	}

@@ -27,6 +27,7 @@ type outlet struct {
 	endpoint string           // of the collector: grpc://host:port, http://host:port; "": journals are not shipped
 	final    bool             // the collector is ours
 	unstored func() time.Time // since when it has something that is not stored; nil: not known
+	token    string           // for the endpoint; empty: it wants none
 	target   string           // what stands behind the endpoint, by a name that stays when a port changes
 	store    *store.Store     // asked what has arrived; may be nil
 	spans    string           // endpoint for spans, if the OTEL_ variables name none
@@ -46,13 +47,13 @@ func (s *station) outlet(tracer trace.Tracer) outlet {
 	if s.engine == nil {
 		target = store.Redacted(s.dsn)
 	}
-	return outlet{endpoint: "grpc://" + s.grpcAddr, final: true, target: target, store: s.store,
-		unstored: func() time.Time { return s.collector.Metrics().Oldest }, spans: "http://" + s.grpcAddr, tracer: tracer}
+	return outlet{endpoint: "grpc://" + s.ownAddr, final: true, target: target, store: s.store,
+		unstored: func() time.Time { return s.collector.Metrics().Oldest }, spans: "http://" + s.ownAddr, tracer: tracer}
 }
 
 // outlet of a process that has no station: --ship, and --clickhouse to ask what has arrived.
 func (c *cli) outlet(far *store.Store) outlet {
-	return outlet{endpoint: c.shipTo, target: c.shipTo, store: far}
+	return outlet{endpoint: c.shipTo, token: c.env("TACHO_SHIP_TOKEN"), target: c.shipTo, store: far}
 }
 
 // cursors is where it is noted how much was sent to the target, below a directory for one kind.
@@ -104,7 +105,7 @@ func (o outlet) open(ctx context.Context, p *place, env func(string) string) (s 
 		return s, err
 	}
 	if o.endpoint != "" {
-		config := ship.Config{State: p.store, Endpoint: o.endpoint, Dir: filepath.Join(p.data, "ship"), Target: o.target, Final: o.final, Unstored: o.unstored, Log: p.log}
+		config := ship.Config{State: p.store, Endpoint: o.endpoint, Token: o.token, Dir: filepath.Join(p.data, "ship"), Target: o.target, Final: o.final, Unstored: o.unstored, Log: p.log}
 		if o.store != nil {
 			config.Store = o.store
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -21,7 +20,7 @@ import (
 	"tachograph/inference"
 	"tachograph/inference/embed"
 	"tachograph/replay"
-	"tachograph/schemas/loopback"
+	"tachograph/schemas/access"
 )
 
 // station takes telemetry in and keeps it: a ClickHouse, the collector in front of it, and the ports that
@@ -36,10 +35,12 @@ type station struct {
 	collector    *collector.Collector
 	intents      *intents.Worker
 
-	grpc     *grpc.Server
+	gate     *access.Gate   // of addresses that are not this machine's alone; nil: there are none
+	grpc     []*grpc.Server // who sends from here may need no token, others do: one for each
 	http     *http.Server
-	grpcAddr string // host:port
-	httpAddr string
+	grpcAddr string // host:port where others send to
+	httpAddr string // as a URL
+	ownAddr  string // host:port where this machine's own processes send to, with gRPC, without TLS
 	serving  sync.WaitGroup
 	log      *slog.Logger
 }
@@ -52,6 +53,9 @@ func (c *cli) openStation(ctx context.Context) (s *station, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
+	if s.gate, err = c.openGate(); err != nil {
+		return s, err
+	}
 	embedder, err := c.openEmbedder()
 	if err != nil {
 		return s, usage(err)
@@ -143,41 +147,56 @@ func (s *station) readerDSN() string {
 	return s.dsn
 }
 
-// serve listens on both ports before it answers on either.
-func (s *station) serve(grpcAddr, httpAddr string) error {
-	forGRPC, err := listen(grpcAddr, "--otlp-grpc")
+// serve listens on all ports before it answers on any.
+func (s *station) serve(grpcAddr, httpAddr string) (err error) {
+	var open []net.Listener
+	defer func() {
+		if err != nil {
+			for _, l := range open {
+				err = errors.Join(err, l.Close())
+			}
+		}
+	}()
+	on := func(address, flag string) (l net.Listener, gate *access.Gate, err error) {
+		if l, gate, err = listen(address, flag, s.gate); err == nil {
+			open = append(open, l)
+		}
+		return l, gate, err
+	}
+	forGRPC, grpcGate, err := on(grpcAddr, "--otlp-grpc")
 	if err != nil {
 		return err
 	}
-	forHTTP, err := listen(httpAddr, "--otlp-http")
+	forHTTP, httpGate, err := on(httpAddr, "--otlp-http")
 	if err != nil {
-		return errors.Join(err, forGRPC.Close())
+		return err
 	}
-	s.grpcAddr, s.httpAddr = forGRPC.Addr().String(), forHTTP.Addr().String()
-	s.grpc, s.http = s.collector.GRPCServer(), s.collector.HTTPServer()
-	s.serving.Go(func() {
-		if err := s.grpc.Serve(forGRPC); err != nil {
-			s.log.Error("OTLP/gRPC is not answered any more", "error", err)
+	own := forGRPC
+	if grpcGate != nil { // this process has no token
+		if own, _, err = on("127.0.0.1:0", "--otlp-grpc"); err != nil {
+			return err
 		}
-	})
+		s.answerGRPC(own, nil)
+	}
+	s.answerGRPC(forGRPC, grpcGate)
+	s.http = s.collector.HTTPServer(httpGate)
 	s.serving.Go(func() {
-		if err := s.http.Serve(forHTTP); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.http.Serve(secured(forHTTP, httpGate)); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("OTLP/HTTP is not answered any more", "error", err)
 		}
 	})
+	s.ownAddr, s.grpcAddr, s.httpAddr = own.Addr().String(), shownHost(forGRPC, grpcGate), shownAddress(forHTTP, httpGate)
 	return nil
 }
 
-// listen listens on the address of a flag.
-func listen(address, flag string) (net.Listener, error) {
-	l, err := loopback.Listen(address)
-	if err != nil {
-		err = fmt.Errorf("%s: %w", flag, err)
-	}
-	if errors.Is(err, loopback.ErrAddress) {
-		err = usage(err)
-	}
-	return l, err
+func (s *station) answerGRPC(l net.Listener, gate *access.Gate) {
+	server := s.collector.GRPCServer(gate)
+	s.grpc = append(s.grpc, server)
+	s.serving.Go(func() {
+		if err := server.Serve(l); err != nil {
+			s.log.Error("OTLP/gRPC is not answered any more", "error", err)
+		}
+	})
 }
 
 // stationPatience is how long Close waits for requests under way, and then for rows to be stored. What
@@ -189,10 +208,12 @@ func (s *station) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stationPatience)
 	defer cancel()
 	var failed []error
-	if s.grpc != nil {
-		timer := time.AfterFunc(stationPatience/2, s.grpc.Stop)
-		s.grpc.GracefulStop()
-		timer.Stop()
+	if s.http != nil {
+		for _, server := range s.grpc {
+			timer := time.AfterFunc(stationPatience/2, server.Stop)
+			server.GracefulStop()
+			timer.Stop()
+		}
 		if err := s.http.Shutdown(ctx); err != nil {
 			failed = append(failed, s.http.Close())
 		}

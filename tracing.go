@@ -38,7 +38,7 @@ func (c *cli) openTracing(ctx context.Context, s *station) (*tracing, error) {
 	if c.receive.pyroscope == "" {
 		return &tracing{tracer: noop.NewTracerProvider().Tracer("")}, nil
 	}
-	sender, err := otlptracegrpc.New(ctx, otlptracegrpc.WithEndpoint(s.grpcAddr), otlptracegrpc.WithInsecure())
+	sender, err := otlptracegrpc.New(ctx, otlptracegrpc.WithEndpoint(s.ownAddr), otlptracegrpc.WithInsecure())
 	if err != nil {
 		return nil, fmt.Errorf("open tracing: %w", err)
 	}

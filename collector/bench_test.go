@@ -92,7 +92,7 @@ func BenchmarkIngest(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		h := c.Handler()
+		h := c.Handler(nil)
 		fresh := make([][]byte, 0, 4096)
 		for i := range cap(fresh) {
 			fresh = append(fresh, AgentSpans((1000+i)*spans, spans)) // none is known

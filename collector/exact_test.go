@@ -23,7 +23,7 @@ func TestResendsChangeNothing(t *testing.T) {
 	metric := []byte(`{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","gauge":{"dataPoints":[{"asInt":"5","timeUnixNano":"1"}]}}]}]}]}`)
 	log := []byte(`{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"once"}},{"body":{"stringValue":"once"}}]}]}]}`)
 	sendAll := func(c *collector.Collector) {
-		h := c.Handler()
+		h := c.Handler(nil)
 		var senders sync.WaitGroup
 		for range 8 {
 			senders.Go(func() {

@@ -2,21 +2,25 @@ package collector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // senders may compress with it
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 	"google.golang.org/protobuf/proto"
 
 	"tachograph/collector/otlp"
-	"tachograph/schemas/loopback"
+	"tachograph/schemas/access"
 )
 
 // services of OTLP/gRPC. Each has the method Export.
@@ -28,15 +32,19 @@ var services = map[string]otlp.Signal{
 
 // GRPCServer is a server that speaks OTLP/gRPC: the caller calls Serve and, before Close, Stop or GracefulStop.
 // Requests reach the handlers as bytes: the generated types would be read only to be thrown away.
-func (c *Collector) GRPCServer() *grpc.Server {
+func (c *Collector) GRPCServer(gate *access.Gate) *grpc.Server {
+	secret := insecure.NewCredentials()
+	if gate != nil {
+		secret = credentials.NewTLS(gate.TLS("h2"))
+	}
 	s := grpc.NewServer(
+		grpc.Creds(secret),
 		grpc.ForceServerCodecV2(codec{}),
 		grpc.MaxRecvMsgSize(c.config.Limits.Body),
 		grpc.MaxConcurrentStreams(64),
 		grpc.InTapHandle(func(ctx context.Context, info *tap.Info) (context.Context, error) {
-			// No browser of today gets as far as here (HTTP/2 without TLS); the rule is the same for all ports.
-			if err := loopback.CheckHost(strings.Join(info.Header.Get(":authority"), ",")); err != nil {
-				return ctx, status.Error(codes.PermissionDenied, err.Error())
+			if err := admit(gate, info.Header); err != nil {
+				return ctx, err
 			}
 			if c.inFlight.Load() > c.config.InFlight {
 				return ctx, grpcError(fmt.Errorf("%w: %d MiB of requests are in memory", ErrBusy, c.config.InFlight>>20))
@@ -49,6 +57,23 @@ func (c *Collector) GRPCServer() *grpc.Server {
 		s.RegisterService(c.service(name, signal), c)
 	}
 	return s
+}
+
+// admit is the rule of all ports, before a body is read. Without TLS no browser of today gets as far as here; with it,
+// none can send "application/grpc" to another site without asking first.
+func admit(gate *access.Gate, header metadata.MD) error {
+	err := gate.Host(strings.Join(header.Get(":authority"), ","))
+	if err == nil {
+		secret, _ := strings.CutPrefix(strings.Join(header.Get("authorization"), ","), "Bearer ")
+		_, err = gate.Whose(secret, access.Send)
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, access.ErrToken):
+		return status.Error(codes.Unauthenticated, err.Error())
+	}
+	return status.Error(codes.PermissionDenied, err.Error())
 }
 
 func (c *Collector) service(name string, signal otlp.Signal) *grpc.ServiceDesc {

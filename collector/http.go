@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"tachograph/collector/otlp"
-	"tachograph/schemas/loopback"
+	"tachograph/schemas/access"
 )
 
 // paths of OTLP/HTTP.
@@ -20,22 +20,24 @@ const (
 	typeJSON     = "application/json"
 )
 
-// Handler speaks OTLP/HTTP. The server round it should bound the time in which headers and bodies come;
-// see [HTTPServer].
-func (c *Collector) Handler() http.Handler { return http.HandlerFunc(c.serveHTTP) }
+// Handler speaks OTLP/HTTP to whom the gate lets in. The server round it should bound the time in which headers
+// and bodies come; see [HTTPServer].
+func (c *Collector) Handler(gate *access.Gate) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.serveHTTP(w, r, gate) })
+}
 
 // HTTPServer is a server with the bounds that Handler wants.
-func (c *Collector) HTTPServer() *http.Server {
-	return &http.Server{Handler: c.Handler(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute,
+func (c *Collector) HTTPServer(gate *access.Gate) *http.Server {
+	return &http.Server{Handler: c.Handler(gate), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute,
 		IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 64 << 10}
 }
 
-func (c *Collector) serveHTTP(w http.ResponseWriter, r *http.Request) {
+func (c *Collector) serveHTTP(w http.ResponseWriter, r *http.Request, gate *access.Gate) {
 	signal, ok := paths[r.URL.Path]
-	err := loopback.Check(r)
+	_, err := gate.Caller(r, access.Send)
 	switch {
 	case err != nil:
-		http.Error(w, err.Error(), http.StatusForbidden)
+		http.Error(w, err.Error(), access.Status(w.Header(), err))
 		return
 	case !ok:
 		http.Error(w, fmt.Sprintf("no such path: %.80q. OTLP/HTTP is taken at /v1/traces, /v1/logs and /v1/metrics: set OTEL_EXPORTER_OTLP_ENDPOINT to the address alone, without a path.", r.URL.Path), http.StatusNotFound)

@@ -99,7 +99,7 @@ func childMain() error {
 	if err != nil {
 		return err
 	}
-	server := c.HTTPServer()
+	server := c.HTTPServer(nil)
 	go func() { _ = server.Serve(listener) }()
 	fmt.Println("http://" + listener.Addr().String())
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {

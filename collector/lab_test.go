@@ -3,6 +3,7 @@ package collector_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
 	"log/slog"
 	"net"
@@ -21,6 +22,7 @@ import (
 	"tachograph/collector"
 	"tachograph/collector/store"
 	"tachograph/collector/store/embedded/embeddedtest"
+	"tachograph/schemas/access"
 )
 
 func TestMain(m *testing.M) {
@@ -68,12 +70,28 @@ func collect(t testing.TB, config collector.Config) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := httptest.NewServer(c.Handler())
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error("close:", err)
+		}
+	})
+	httpAddr, grpcAddr := open(t, c, nil)
+	return &lab{Collector: c, http: "http://" + httpAddr, grpc: grpcAddr}
+}
+
+// open has a collector answer on two ports, to whom the gate lets in.
+func open(t testing.TB, c *collector.Collector, gate *access.Gate) (httpAddr, grpcAddr string) {
+	t.Helper()
+	web := httptest.NewUnstartedServer(c.Handler(gate))
+	if gate != nil {
+		web.Listener = tls.NewListener(web.Listener, gate.TLS("h2", "http/1.1")) // not StartTLS, which has a certificate of its own
+	}
+	web.Start()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := c.GRPCServer()
+	g := c.GRPCServer(gate)
 	var served sync.WaitGroup
 	served.Go(func() {
 		if err := g.Serve(listener); err != nil {
@@ -84,11 +102,8 @@ func collect(t testing.TB, config collector.Config) *lab {
 		web.Close()
 		g.Stop()
 		served.Wait()
-		if err := c.Close(); err != nil {
-			t.Error("close:", err)
-		}
 	})
-	return &lab{Collector: c, http: web.URL, grpc: listener.Addr().String()}
+	return web.Listener.Addr().String(), listener.Addr().String()
 }
 
 // flush waits until all that was acknowledged is stored, as long as it takes while some more is.

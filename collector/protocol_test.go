@@ -388,7 +388,7 @@ func TestGivingUpAndClosing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler := c.Handler()
+	handler := c.Handler(nil)
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -417,7 +417,7 @@ func TestGivingUpAndClosing(t *testing.T) {
 		<-held
 		cancel()
 	}()
-	if a := serve(ctx, c.Handler(), numbered(0, 1)); a.code != 503 {
+	if a := serve(ctx, c.Handler(nil), numbered(0, 1)); a.code != 503 {
 		t.Errorf("a sender that gave up: %d", a.code)
 	}
 	close(release)

@@ -277,20 +277,20 @@ func (s *Server) steer(ctx context.Context, id string, do func(journal.RunID) er
 // StopAgent ends a run.
 func (s *Server) StopAgent(ctx context.Context, request api.StopAgentRequestObject) (api.StopAgentResponseObject, error) {
 	agent, err := s.steer(ctx, request.Id, func(run journal.RunID) error {
-		return s.Operator.Stop(ctx, run, s.by(request.Body.By), deref(request.Body.Now))
+		return s.Operator.Stop(ctx, run, s.by(ctx, request.Body.By), deref(request.Body.Now))
 	})
 	return api.StopAgent200JSONResponse(agent), err
 }
 
 // PauseAgent holds a run.
 func (s *Server) PauseAgent(ctx context.Context, request api.PauseAgentRequestObject) (api.PauseAgentResponseObject, error) {
-	agent, err := s.steer(ctx, request.Id, func(run journal.RunID) error { return s.Operator.Pause(ctx, run, s.by(request.Body.By)) })
+	agent, err := s.steer(ctx, request.Id, func(run journal.RunID) error { return s.Operator.Pause(ctx, run, s.by(ctx, request.Body.By)) })
 	return api.PauseAgent200JSONResponse(agent), err
 }
 
 // ResumeAgent ends a pause.
 func (s *Server) ResumeAgent(ctx context.Context, request api.ResumeAgentRequestObject) (api.ResumeAgentResponseObject, error) {
-	agent, err := s.steer(ctx, request.Id, func(run journal.RunID) error { return s.Operator.Resume(ctx, run, s.by(request.Body.By)) })
+	agent, err := s.steer(ctx, request.Id, func(run journal.RunID) error { return s.Operator.Resume(ctx, run, s.by(ctx, request.Body.By)) })
 	return api.ResumeAgent200JSONResponse(agent), err
 }
 
@@ -308,7 +308,7 @@ func (s *Server) AnswerCall(ctx context.Context, request api.AnswerCallRequestOb
 		return nil, f
 	}
 	agent, err := s.steer(ctx, request.Id, func(run journal.RunID) error {
-		return answer(ctx, run, request.Call, s.by(body.By), deref(body.Reason))
+		return answer(ctx, run, request.Call, s.by(ctx, body.By), deref(body.Reason))
 	})
 	return api.AnswerCall200JSONResponse(agent), err
 }

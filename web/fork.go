@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"tachograph/runner"
+	"tachograph/schemas/access"
 	"tachograph/schemas/chat"
 	"tachograph/web/api"
 )
@@ -25,7 +26,7 @@ func (s *Server) ForkRun(ctx context.Context, request api.ForkRunRequestObject) 
 	if err != nil {
 		return nil, err
 	}
-	change.By = s.by(body.By)
+	change.By = s.by(ctx, body.By)
 	fork, err := s.Operator.Fork(ctx, run.ID, seq, change)
 	if err != nil {
 		return nil, refused(err)
@@ -33,19 +34,26 @@ func (s *Server) ForkRun(ctx context.Context, request api.ForkRunRequestObject) 
 	answer := api.ForkRun201JSONResponse{Body: api.Forked{RunId: fork.String()}}
 	answer.Headers.Location = ptr("/api/runs/" + fork.String())
 	if deref(body.Resume) {
-		if err := s.Operator.Resume(ctx, fork, s.by(body.By)); err != nil {
+		if err := s.Operator.Resume(ctx, fork, s.by(ctx, body.By)); err != nil {
 			answer.Body.Warning = ptr(fmt.Sprintf("the fork is there, paused, but could not be resumed: %v", err))
 		}
 	}
 	return answer, nil
 }
 
-// by is who asks.
-func (s *Server) by(named *api.Person) string {
-	if named == nil || *named == "" {
+// by is who asks, as the journal keeps it. With a token it is the token's name, whatever else a request says: nobody
+// signs for somebody else.
+func (s *Server) by(ctx context.Context, named *api.Person) string {
+	name := deref(named)
+	switch caller := access.From(ctx); {
+	case caller.Name != "" && name != "" && name != caller.Name:
+		return caller.Name + " (token), who says: " + name
+	case caller.Name != "":
+		return caller.Name + " (token)"
+	case name == "":
 		return s.Person
 	}
-	return *named
+	return name
 }
 
 func changeAsked(set *api.ForkChange) (runner.Change, error) {

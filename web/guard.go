@@ -1,19 +1,21 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
-	"tachograph/schemas/loopback"
+	"tachograph/schemas/access"
 )
 
-// Who may ask is the rule of package loopback, with one exception, a person who follows a link to a page, and one more
+// Who may ask is the rule of package access, with one exception, a person who follows a link to a page, and one more
 // demand: what changes something must be application/json, for a form of any page may post other types without being
 // asked first.
 //
@@ -34,8 +36,8 @@ const (
 	contentPolicy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 )
 
-// guard refuses what another site's page may have sent.
-func guard(next echo.HandlerFunc) echo.HandlerFunc {
+// guard refuses what another site's page may have sent, and who may not ask.
+func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r, h := c.Request(), c.Response().Header()
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -45,32 +47,87 @@ func guard(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Content-Security-Policy", contentPolicy)
 		h.Set("Cache-Control", "no-store")
-		if err := foreign(r); err != nil {
+		if err := s.foreign(r); err != nil {
 			return err
 		}
 		if len(r.RequestURI) > maxURL {
 			return fail(kindTooLarge, "the address is longer than %d bytes", maxURL)
 		}
-		switch r.Method {
-		case http.MethodGet, http.MethodHead:
-			return next(c)
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+				return fail(kindUnsupported, "a %s needs Content-Type: application/json (a body of {} will do where there is nothing to say)", r.Method)
+			}
 		}
-		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-			return fail(kindUnsupported, "a %s needs Content-Type: application/json (a body of {} will do where there is nothing to say)", r.Method)
+		caller, err := s.caller(r)
+		if err != nil {
+			return err
 		}
+		ctx, cancel := context.WithCancel(access.With(r.Context(), caller))
+		defer cancel()
+		if caller.Name != "" && r.URL.Path == livePath {
+			go s.endWithToken(ctx, cancel, r.Clone(ctx))
+		}
+		c.SetRequest(r.WithContext(ctx))
 		return next(c)
 	}
 }
 
-func foreign(r *http.Request) error {
-	err := loopback.Check(r)
+func (s *Server) foreign(r *http.Request) error {
+	err := s.Gate.Page(r)
 	if followsLink(r) {
-		err = loopback.CheckHost(r.Host)
+		err = s.Gate.Host(r.Host)
 	}
 	if err != nil {
 		return fail(kindForeign, "%v", err)
 	}
 	return nil
+}
+
+// livePath is where answers have no end.
+const livePath = "/api/live"
+
+// caller says who asks, and that they may. The pages themselves, health, and showing a token need none.
+func (s *Server) caller(r *http.Request) (access.Caller, error) {
+	right := access.Look
+	switch path := r.URL.Path; {
+	case !strings.HasPrefix(path, "/api/") && !strings.HasPrefix(path, "/v1/"), path == "/api/session":
+		caller, err := s.Gate.Bearer(r, "")
+		if err != nil {
+			caller = access.Caller{}
+		}
+		return caller, nil
+	case r.Method != http.MethodGet && r.Method != http.MethodHead && !strings.HasSuffix(path, "/verify"): // which only reads
+		right = access.Steer
+	}
+	caller, err := s.Gate.Bearer(r, right)
+	if err != nil {
+		return caller, notAllowed(err)
+	}
+	return caller, nil
+}
+
+func notAllowed(err error) error {
+	k := kindNoRight
+	if errors.Is(err, access.ErrToken) {
+		k = kindNoToken
+	}
+	return &failure{kind: k, detail: err.Error(), cause: err}
+}
+
+// endWithToken ends an answer that would go on for ever when its token expires or is taken back.
+func (s *Server) endWithToken(ctx context.Context, cancel context.CancelFunc, r *http.Request) {
+	look := time.NewTicker(beatEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+			if _, err := s.Gate.Bearer(r, access.Look); err != nil {
+				cancel()
+			}
+		}
+	}
 }
 
 // followsLink says whether a person's browser comes for a page, from wherever the link to it stood.

@@ -27,6 +27,7 @@ import (
 	"tachograph/runner/gate"
 	"tachograph/runner/spans"
 	"tachograph/runner/state"
+	"tachograph/schemas/access"
 	"tachograph/schemas/chat"
 	"tachograph/schemas/journal"
 	"tachograph/web"
@@ -58,6 +59,7 @@ type lab struct {
 	asked  chan struct{} // one for each question to the model that waits for free
 	free   chan struct{} // lets a waiting model answer
 	hangs  atomic.Bool   // the list of runs is never answered
+	gate   *access.Gate  // nil: it is reached from this machine alone
 }
 
 // turn is one answer of the model.
@@ -143,7 +145,13 @@ func repair() []turn {
 // newLab makes a lab whose model answers with turns.
 func newLab(t *testing.T, turns []turn) *lab {
 	t.Helper()
-	l := &lab{t: t, data: t.TempDir(), work: t.TempDir(), asked: make(chan struct{}, 100), free: make(chan struct{})}
+	return newLabBehind(t, nil, turns)
+}
+
+// newLabBehind makes a lab with that gate.
+func newLabBehind(t *testing.T, behind *access.Gate, turns []turn) *lab {
+	t.Helper()
+	l := &lab{t: t, gate: behind, data: t.TempDir(), work: t.TempDir(), asked: make(chan struct{}, 100), free: make(chan struct{})}
 	for name, content := range map[string]string{"evil.html": hostile, "old.txt": "old\n", "long.txt": strings.Repeat("å", 1<<20), "binary": "a\x00b\xff"} {
 		if err := os.WriteFile(filepath.Join(l.work, name), []byte(content), 0o644); err != nil {
 			t.Fatal(err)
@@ -179,7 +187,7 @@ func (l *lab) open(turns []turn) {
 		l.t.Fatal(err)
 	}
 	source := hanging{replay.Local(l.store), &l.hangs}
-	l.server, err = web.New(web.Config{Journal: source, Operator: operator{l.runner}, Spans: spans.NewView(source, "lab"), Keys: l.keys(), Requests: keys,
+	l.server, err = web.New(web.Config{Gate: l.gate, Journal: source, Operator: operator{l.runner}, Spans: spans.NewView(source, "lab"), Keys: l.keys(), Requests: keys,
 		Assets:  fstest.MapFS{"index.html": {Data: []byte("<!doctype html><title>lab</title>")}, "app.js": {Data: []byte("export const x = 1\n" + strings.Repeat("// x\n", 500))}},
 		Project: "lab", Version: "test", Parts: []web.Part{{Name: "store", Check: func(context.Context) error { return nil }}}})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"tachograph/collector/store"
 	"tachograph/replay"
 	"tachograph/runner"
+	"tachograph/schemas/access"
 	"tachograph/web/api"
 )
 
@@ -33,6 +34,8 @@ var (
 	kindKeyReused     = kind{"key_reused", http.StatusUnprocessableEntity}
 	kindNoJournal     = kind{"no_journal", http.StatusConflict}
 	kindForeign       = kind{"foreign", http.StatusForbidden}
+	kindNoToken       = kind{"no_token", http.StatusUnauthorized}
+	kindNoRight       = kind{"no_right", http.StatusForbidden}
 	kindTooLarge      = kind{"too_large", http.StatusRequestEntityTooLarge}
 	kindUnsupported   = kind{"unsupported_type", http.StatusUnsupportedMediaType}
 	kindNotAcceptable = kind{"not_acceptable", http.StatusNotAcceptable}
@@ -133,11 +136,12 @@ func (s *Server) writeProblem(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
+	h := c.Response().Header()
+	access.Status(h, err) // for a missing token, how to show one
 	body, err := json.Marshal(p)
 	if err != nil {
 		body = []byte(`{"kind":"internal"}`)
 	}
-	h := c.Response().Header()
 	h.Del(echo.HeaderContentLength)
 	h.Set("Content-Security-Policy", contentPolicy)
 	c.Blob(status, "application/problem+json", body)

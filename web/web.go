@@ -27,6 +27,7 @@ import (
 
 	"tachograph/collector/store"
 	"tachograph/runner"
+	"tachograph/schemas/access"
 	"tachograph/schemas/journal"
 	"tachograph/schemas/tables"
 	"tachograph/web/api"
@@ -65,6 +66,7 @@ type Part struct {
 
 // Config is what a Server is wired with.
 type Config struct {
+	Gate     *access.Gate // who may ask; nil: whoever reaches this machine's own addresses
 	Journal  owner.Journal
 	Operator Operator
 	Spans    Spans        // of our own runs
@@ -77,7 +79,7 @@ type Config struct {
 	Parts    []Part         // for /readyz
 	Project  string
 	Version  string
-	Person   string // who `by` is, if a request does not say
+	Person   string // who `by` is, if neither a token nor a request says it
 	Clock    func() time.Time
 	Log      *slog.Logger
 }
@@ -116,7 +118,7 @@ func New(c Config) (*Server, error) {
 	}
 	e := echo.New()
 	e.HideBanner, e.HidePort, e.HTTPErrorHandler, e.JSONSerializer = true, true, s.writeProblem, strictJSON{}
-	e.Pre(guard)
+	e.Pre(s.guard)
 	e.Use(bounded, negotiated)
 	api.RegisterHandlers(e, api.NewStrictHandler(s, nil))
 	e.GET("/*", page.serve)

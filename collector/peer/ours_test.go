@@ -52,7 +52,7 @@ func ours(ctx context.Context, dsn, address string) error {
 	if err != nil {
 		return err
 	}
-	server := c.GRPCServer()
+	server := c.GRPCServer(nil)
 	context.AfterFunc(ctx, server.Stop)
 	fmt.Fprintln(os.Stderr, "Everything is ready")
 	return server.Serve(l)

@@ -24,7 +24,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
-	"tachograph/schemas/loopback"
+	"tachograph/schemas/access"
 )
 
 // endpoint sends one request. Its methods may be called concurrently.
@@ -49,21 +49,28 @@ func (r *refusal) Unwrap() error { return r.err }
 const requestTime = 30 * time.Second
 
 // openEndpoint understands http://, https:// (OTLP/HTTP, protobuf; the path /v1/logs is added) and
-// grpc://, grpcs:// (OTLP/gRPC). It connects to nobody yet.
-func openEndpoint(address string, headers map[string]string) (endpoint, error) {
+// grpc://, grpcs:// (OTLP/gRPC). A token goes with each request. It connects to nobody yet.
+func openEndpoint(address, token string) (endpoint, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
 		return nil, fmt.Errorf("endpoint %q: want http://host:port or grpc://host:port (https, grpcs with TLS)", address)
+	}
+	headers := map[string]string{}
+	if token != "" {
+		if u.Scheme != "https" && u.Scheme != "grpcs" && !access.IsLoopback(u.Hostname()) {
+			return nil, fmt.Errorf("endpoint %q: a token is sent over TLS only: want https:// or grpcs://", address)
+		}
+		headers["authorization"] = "Bearer " + token
 	}
 	switch u.Scheme {
 	case "http", "https":
 		target := *u
 		target.Path = strings.TrimSuffix(u.Path, "/") + "/v1/logs"
 		transport := http.DefaultTransport.(*http.Transport).Clone()
-		if loopback.Is(u.Hostname()) {
+		if access.IsLoopback(u.Hostname()) {
 			transport.Proxy = nil
 		}
-		return &httpEndpoint{target.String(), headers, !loopback.Is(u.Hostname()), &http.Client{Transport: transport}}, nil
+		return &httpEndpoint{target.String(), headers, !access.IsLoopback(u.Hostname()), &http.Client{Transport: transport}}, nil
 	case "grpc", "grpcs":
 		return openGRPC(u, headers)
 	}
@@ -129,6 +136,8 @@ func zipped(b []byte) ([]byte, error) {
 	return out.Bytes(), errors.Join(err, w.Close())
 }
 
+const tokenHint = "TACHO_SHIP_TOKEN is to hold a token of that receiver, which may send"
+
 func refusedHTTP(target string, resp *http.Response, answer []byte) error {
 	r := &refusal{err: fmt.Errorf("%s answers %s: %s", target, resp.Status, printable(answer))}
 	switch resp.StatusCode {
@@ -137,7 +146,7 @@ func refusedHTTP(target string, resp *http.Response, answer []byte) error {
 	case http.StatusRequestEntityTooLarge:
 		r.fault, r.final = true, true
 	case http.StatusUnauthorized, http.StatusForbidden:
-		r.err = fmt.Errorf("%w (set the receiver's token in the headers of the shipper)", r.err)
+		r.err = fmt.Errorf("%w (%s)", r.err, tokenHint)
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusUnsupportedMediaType:
 		r.err = fmt.Errorf("%w (is this the address of an OTLP/HTTP receiver, without /v1/logs?)", r.err)
 	}
@@ -176,7 +185,7 @@ func openGRPC(u *url.URL, headers map[string]string) (endpoint, error) {
 	}
 	options := []grpc.DialOption{grpc.WithTransportCredentials(secret), grpc.WithDisableServiceConfig()}
 	target := u.Host
-	if loopback.Is(u.Hostname()) {
+	if access.IsLoopback(u.Hostname()) {
 		target = "passthrough:///" + u.Host
 		options = append(options, grpc.WithNoProxy())
 	} else {
@@ -213,6 +222,8 @@ func refusedGRPC(address string, err error) error {
 	switch s.Code() {
 	case codes.InvalidArgument:
 		r.fault, r.final = true, true
+	case codes.Unauthenticated, codes.PermissionDenied:
+		r.err = fmt.Errorf("%w (%s)", r.err, tokenHint)
 	case codes.ResourceExhausted:
 		// Without RetryInfo it is the size of the message (OTLP specification, "Failures").
 		r.fault = !retry

@@ -31,7 +31,7 @@ type Store interface {
 type Config struct {
 	State    *state.Store
 	Endpoint string            // http://host:port or grpc://host:port, with TLS https:// or grpcs://
-	Headers  map[string]string // of each request, such as a token
+	Token    string            // sent with each request as a bearer token; empty: none
 	Resource map[string]string // attributes of the sender, besides service.name
 	Dir      string            // where the cursors lie; made if missing
 
@@ -110,7 +110,7 @@ func Open(c Config) (*Shipper, error) {
 	s := &Shipper{cfg: c.withDefaults(), slots: make(chan struct{}, atWork), runs: map[journal.RunID]*course{}}
 	var err error
 	if s.ledger, err = openLedger(c.Dir, s.cfg.Target); err == nil {
-		s.out, err = openEndpoint(c.Endpoint, c.Headers)
+		s.out, err = openEndpoint(c.Endpoint, c.Token)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open shipper: %w", err)

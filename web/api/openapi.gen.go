@@ -16,6 +16,27 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AboutRole.
+const (
+	RoleAdmin    AboutRole = "admin"
+	RoleOperator AboutRole = "operator"
+	RoleViewer   AboutRole = "viewer"
+)
+
+// Valid indicates whether the value is a known member of the AboutRole enum.
+func (e AboutRole) Valid() bool {
+	switch e {
+	case RoleAdmin:
+		return true
+	case RoleOperator:
+		return true
+	case RoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for AgentStateStatus.
 const (
 	AgentStateStatusDone    AgentStateStatus = "done"
@@ -527,7 +548,9 @@ const (
 	ProblemKindKeyReused       ProblemKind = "key_reused"
 	ProblemKindMethod          ProblemKind = "method"
 	ProblemKindNoJournal       ProblemKind = "no_journal"
+	ProblemKindNoRight         ProblemKind = "no_right"
 	ProblemKindNoStore         ProblemKind = "no_store"
+	ProblemKindNoToken         ProblemKind = "no_token"
 	ProblemKindNotAcceptable   ProblemKind = "not_acceptable"
 	ProblemKindNotBuilt        ProblemKind = "not_built"
 	ProblemKindNotFound        ProblemKind = "not_found"
@@ -556,7 +579,11 @@ func (e ProblemKind) Valid() bool {
 		return true
 	case ProblemKindNoJournal:
 		return true
+	case ProblemKindNoRight:
+		return true
 	case ProblemKindNoStore:
+		return true
+	case ProblemKindNoToken:
 		return true
 	case ProblemKindNotAcceptable:
 		return true
@@ -831,14 +858,20 @@ type About struct {
 	// Foreign traces of other people's agents can be shown: a ClickHouse is connected
 	Foreign bool `json:"foreign"`
 
-	// Person the name that `by` should have, if none is asked for
+	// Person the name that `by` should have, if none is asked for; with a token, that of the token
 	Person  *string `json:"person,omitempty"`
 	Project string  `json:"project"`
 
-	// Runs agents can be started and steered here
+	// Role of the token; absent where none is needed
+	Role *AboutRole `json:"role,omitempty"`
+
+	// Runs whoever asks may start and steer agents here
 	Runs    bool   `json:"runs"`
 	Version string `json:"version"`
 }
+
+// AboutRole of the token; absent where none is needed
+type AboutRole string
 
 // Agent defines model for Agent.
 type Agent struct {
@@ -1730,6 +1763,11 @@ type RunSummary struct {
 // Scope defines model for Scope.
 type Scope string
 
+// SignIn defines model for SignIn.
+type SignIn struct {
+	Token string `json:"token"`
+}
+
 // Signer defines model for Signer.
 type Signer struct {
 	// Key the key's hash, 8 hex digits
@@ -2274,6 +2312,9 @@ type ForkRunJSONRequestBody = ForkRequest
 // VerifyRunJSONRequestBody defines body for VerifyRun for application/json ContentType.
 type VerifyRunJSONRequestBody = Nothing
 
+// SignInJSONRequestBody defines body for SignIn for application/json ContentType.
+type SignInJSONRequestBody = SignIn
+
 // CreateAgentJSONRequestBody defines body for CreateAgent for application/json ContentType.
 type CreateAgentJSONRequestBody = AgentRequest
 
@@ -2348,6 +2389,12 @@ type ServerInterface interface {
 	// VerifyRun Verify the whole run now
 	// (POST /api/runs/{id}/verify)
 	VerifyRun(ctx echo.Context, id Id) error
+	// SignOut Have a browser forget its token
+	// (DELETE /api/session)
+	SignOut(ctx echo.Context) error
+	// SignIn Have a browser keep its token
+	// (POST /api/session)
+	SignIn(ctx echo.Context) error
 	// Health The process is alive
 	// (GET /healthz)
 	Health(ctx echo.Context) error
@@ -3004,6 +3051,24 @@ func (w *ServerInterfaceWrapper) VerifyRun(ctx echo.Context) error {
 	return err
 }
 
+// SignOut converts echo context to params.
+func (w *ServerInterfaceWrapper) SignOut(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SignOut(ctx)
+	return err
+}
+
+// SignIn converts echo context to params.
+func (w *ServerInterfaceWrapper) SignIn(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SignIn(ctx)
+	return err
+}
+
 // Health converts echo context to params.
 func (w *ServerInterfaceWrapper) Health(ctx echo.Context) error {
 	var err error
@@ -3242,6 +3307,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/runs/:id/fork", wrapper.ForkRun, options.OperationMiddlewares["forkRun"]...)
 	router.GET(options.BaseURL+"/api/compare", wrapper.CompareRuns, options.OperationMiddlewares["compareRuns"]...)
 	router.GET(options.BaseURL+"/api/live", wrapper.Live, options.OperationMiddlewares["live"]...)
+	router.DELETE(options.BaseURL+"/api/session", wrapper.SignOut, options.OperationMiddlewares["signOut"]...)
+	router.POST(options.BaseURL+"/api/session", wrapper.SignIn, options.OperationMiddlewares["signIn"]...)
 	router.GET(options.BaseURL+"/api/about", wrapper.About, options.OperationMiddlewares["about"]...)
 	router.GET(options.BaseURL+"/api/openapi.yaml", wrapper.OpenAPI, options.OperationMiddlewares["openAPI"]...)
 	router.GET(options.BaseURL+"/healthz", wrapper.Health, options.OperationMiddlewares["health"]...)
@@ -4310,6 +4377,103 @@ func (response VerifyRundefaultApplicationProblemPlusJSONResponse) VisitVerifyRu
 	return err
 }
 
+type SignOutRequestObject struct {
+}
+
+type SignOutResponseObject interface {
+	VisitSignOutResponse(w http.ResponseWriter) error
+}
+
+type SignOut200ResponseHeaders struct {
+	SetCookie *string
+}
+
+type SignOut200JSONResponse struct {
+	Body    Nothing
+	Headers SignOut200ResponseHeaders
+}
+
+func (response SignOut200JSONResponse) VisitSignOutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignOutdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SignOutdefaultApplicationProblemPlusJSONResponse) VisitSignOutResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignInRequestObject struct {
+	Body *SignInJSONRequestBody
+}
+
+type SignInResponseObject interface {
+	VisitSignInResponse(w http.ResponseWriter) error
+}
+
+type SignIn200ResponseHeaders struct {
+	SetCookie *string
+}
+
+type SignIn200JSONResponse struct {
+	Body    About
+	Headers SignIn200ResponseHeaders
+}
+
+func (response SignIn200JSONResponse) VisitSignInResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.SetCookie != nil {
+		w.Header().Set("Set-Cookie", fmt.Sprint(*response.Headers.SetCookie))
+	}
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignIndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SignIndefaultApplicationProblemPlusJSONResponse) VisitSignInResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type HealthRequestObject struct {
 }
 
@@ -4748,6 +4912,12 @@ type StrictServerInterface interface {
 	// VerifyRun Verify the whole run now
 	// (POST /api/runs/{id}/verify)
 	VerifyRun(ctx context.Context, request VerifyRunRequestObject) (VerifyRunResponseObject, error)
+	// SignOut Have a browser forget its token
+	// (DELETE /api/session)
+	SignOut(ctx context.Context, request SignOutRequestObject) (SignOutResponseObject, error)
+	// SignIn Have a browser keep its token
+	// (POST /api/session)
+	SignIn(ctx context.Context, request SignInRequestObject) (SignInResponseObject, error)
 	// Health The process is alive
 	// (GET /healthz)
 	Health(ctx context.Context, request HealthRequestObject) (HealthResponseObject, error)
@@ -5312,6 +5482,75 @@ func (sh *strictHandler) VerifyRun(ctx echo.Context, id Id) error {
 		return err
 	} else if validResponse, ok := response.(VerifyRunResponseObject); ok {
 		return validResponse.VisitVerifyRunResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SignOut operation middleware
+func (sh *strictHandler) SignOut(ctx echo.Context) error {
+	var request SignOutRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SignOut(ctx.Request().Context(), request.(SignOutRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SignOut")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SignOutResponseObject); ok {
+		return validResponse.VisitSignOutResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SignIn operation middleware
+func (sh *strictHandler) SignIn(ctx echo.Context) error {
+	var request SignInRequestObject
+
+	var body SignInJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SignIn(ctx.Request().Context(), request.(SignInRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SignIn")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SignInResponseObject); ok {
+		return validResponse.VisitSignInResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -37,6 +37,7 @@ var testdata embed.FS
 // its embedded ClickHouse; runs to look at; and a browser.
 type stage struct {
 	dir     string
+	program string // tacho, built from this tree
 	cmd     *exec.Cmd
 	errs    bytes.Buffer
 	done    chan error
@@ -157,14 +158,13 @@ const hostile = "<script>document.title='owned'</script> \u202egnp.exe \x1b[31mr
 
 // build builds the program.
 func (s *stage) build() error {
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", s.program(), "tachograph")
+	s.program = filepath.Join(s.dir, "tacho")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", s.program, "tachograph")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build tacho: %w\n%s", err, out)
 	}
 	return nil
 }
-
-func (s *stage) program() string { return filepath.Join(s.dir, "tacho") }
 
 // kill ends tacho as a crash does.
 func (s *stage) kill() error {
@@ -175,9 +175,9 @@ func (s *stage) kill() error {
 	return nil
 }
 
-// up starts the program, so that its pages are at that address.
-func (s *stage) up(at string) error {
-	s.cmd = exec.Command(s.program(), "up", "--json", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--http", at)
+// up starts the program, so that its pages are at that address, with more flags.
+func (s *stage) up(at string, flags ...string) error {
+	s.cmd = exec.Command(s.program, append([]string{"up", "--json", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--http", at}, flags...)...)
 	s.cmd.Dir = s.dir
 	s.cmd.Env = append(os.Environ(), "TACHO_DATA="+filepath.Join(s.dir, "data"), "OPENAI_BASE_URL="+s.model.server.URL+"/v1", "OPENAI_API_KEY=none")
 	s.cmd.Stderr = &s.errs

@@ -117,6 +117,11 @@ func (p *Page) open(look Look) error {
 	return p.Look(look)
 }
 
+// Trust has the page take a certificate that nobody has signed, as a test's is.
+func (p *Page) Trust(unsigned bool) error {
+	return p.call("Security.setIgnoreCertificateErrors", map[string]any{"ignore": unsigned}, nil)
+}
+
 // Within bounds what is done with the page from now on by ctx.
 func (p *Page) Within(ctx context.Context) { p.ctx = ctx }
 

@@ -1,13 +1,17 @@
 // Which address shows which page. /runs is the list; below /runs/ID a view of the run; ?… its state.
 import { Component, type ReactNode } from "react";
 import { Link, Navigate, Route, Routes, useLocation } from "react-router";
+import { useTokenWanted } from "./api/session";
 import { RunPage } from "./pages/Run";
 import { RunsPage } from "./pages/Runs";
+import { SignIn } from "./pages/SignIn";
 import { Empty } from "./parts/Notice";
 import { Shell } from "./parts/Shell";
 
 export function App() {
   const { pathname } = useLocation();
+  const wanted = useTokenWanted();
+  if (wanted) return <Shell><SignIn /></Shell>;
   return (
     <Shell>
       <Boundary key={pathname.split("/")[2] ?? ""}>

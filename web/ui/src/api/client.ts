@@ -1,5 +1,6 @@
 // The only place that talks to the server. One function an endpoint; each returns what the contract
 // promises or throws a Problem, which says what went wrong and what to do in words for people.
+import { wantToken } from "./session";
 import type {
   Agent,
   About, Audit, AuditKind, Comparison, Diff, FileList, Forked, ForkRequest, MessageList, ProblemBody, Run, RunList, SpanDetail, SpanList, State,
@@ -42,7 +43,11 @@ async function send(url: string, init: RequestInit): Promise<Response> {
     if (cause instanceof DOMException && cause.name === "AbortError") throw cause;
     throw new Problem("unreachable", 0, "No answer", "tacho does not answer. Is it still running? Start it again with `tacho up`; this page goes on by itself.");
   }
-  if (!answer.ok) throw await problemOf(answer);
+  if (!answer.ok) {
+    const problem = await problemOf(answer);
+    if (problem.kind === "no_token") wantToken();
+    throw problem;
+  }
   return answer;
 }
 
@@ -85,8 +90,8 @@ async function get<T extends object>(url: string, needed: readonly (keyof T & st
   return json<T>(await send(url, { signal: signal ?? null, headers: { Accept: "application/json" } }), needed);
 }
 
-async function post<T extends object>(url: string, body: object, needed: readonly (keyof T & string)[]): Promise<T> {
-  const init = { method: "POST", headers: { "Content-Type": "application/json", Accept: "application/json" }, body: JSON.stringify(body) };
+async function post<T extends object>(url: string, body: object, needed: readonly (keyof T & string)[], method = "POST"): Promise<T> {
+  const init = { method, headers: { "Content-Type": "application/json", Accept: "application/json" }, body: JSON.stringify(body) };
   return json<T>(await send(url, init), needed);
 }
 
@@ -97,6 +102,10 @@ export interface RunsFilter {
 }
 
 export const getAbout = (signal?: AbortSignal) => get<About>("/api/about", ["version"], signal);
+
+export const signIn = (token: string) => post<About>("/api/session", { token }, ["version"]);
+
+export const signOut = () => post("/api/session", {}, [], "DELETE");
 
 export const listRuns = (filter: RunsFilter, cursor: string | undefined, signal?: AbortSignal) =>
   get<RunList>(path(["api", "runs"], { q: filter.q, status: filter.status, source: filter.source, cursor, limit: 100 }), ["runs", "as_of"], signal);

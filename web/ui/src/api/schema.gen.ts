@@ -448,6 +448,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have a browser keep its token
+         * @description The token comes back as a cookie that scripts cannot read, for 30 days. Where no token is needed none is kept.
+         */
+        post: operations["signIn"];
+        /**
+         * Have a browser forget its token
+         * @description The token itself stays what it is; `tacho token rm` takes it back.
+         */
+        delete: operations["signOut"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/about": {
         parameters: {
             query?: never;
@@ -557,7 +581,7 @@ export interface components {
             /** @description what happened and what to do, for people */
             detail: string;
             /** @enum {string} */
-            kind: "invalid" | "not_found" | "erased" | "not_live" | "conflict" | "not_built" | "key_reused" | "no_journal" | "no_store" | "foreign" | "too_large" | "unsupported_type" | "not_acceptable" | "method" | "unavailable" | "internal";
+            kind: "invalid" | "not_found" | "erased" | "not_live" | "conflict" | "not_built" | "key_reused" | "no_journal" | "no_store" | "foreign" | "no_token" | "no_right" | "too_large" | "unsupported_type" | "not_acceptable" | "method" | "unavailable" | "internal";
             /** @description the field of the request that is wrong, if it is one */
             field?: string;
         };
@@ -1693,10 +1717,18 @@ export interface components {
             project: string;
             /** @description traces of other people's agents can be shown: a ClickHouse is connected */
             foreign: boolean;
-            /** @description agents can be started and steered here */
+            /** @description whoever asks may start and steer agents here */
             runs: boolean;
-            /** @description the name that `by` should have, if none is asked for */
+            /** @description the name that `by` should have, if none is asked for; with a token, that of the token */
             person?: string;
+            /**
+             * @description of the token; absent where none is needed
+             * @enum {string}
+             */
+            role?: "viewer" | "operator" | "admin";
+        };
+        SignIn: {
+            token: string;
         };
         HealthPart: {
             name: string;
@@ -2455,6 +2487,56 @@ export interface operations {
                      *     data: {"run":"0199…","seq":41,"kind":"call.started","items":[]}
                      */
                     "text/event-stream": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    signIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignIn"];
+            };
+        };
+        responses: {
+            /** @description Who is signed in */
+            200: {
+                headers: {
+                    /** @description `__Host-tacho`: Secure, HttpOnly, SameSite=Strict */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["About"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    signOut: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Nobody is signed in */
+            200: {
+                headers: {
+                    /** @description The cookie without a value */
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Nothing"];
                 };
             };
             default: components["responses"]["Problem"];

@@ -1,8 +1,12 @@
 // What is round every page: the way home, whether what is shown is live, the theme, the keys.
 import { useState, useSyncExternalStore, type ReactNode } from "react";
 import { Link } from "react-router";
+import { getAbout, signOut } from "../api/client";
 import { useConnection } from "../api/live";
+import { useResource } from "../api/resource";
+import { useTokenWanted } from "../api/session";
 import { Dialog } from "./Dialog";
+import { Line } from "./Foreign";
 import { useKeys } from "./keys";
 
 export function Shell({ children }: { children: ReactNode }) {
@@ -15,6 +19,7 @@ export function Shell({ children }: { children: ReactNode }) {
         <Link to="/runs" className="brand"><img src="/icon.svg" alt="" /> Tachograph</Link>
         <div id="crumbs" className="crumbs grow" />
         <Following />
+        <SignedIn />
         <ThemeSwitch />
         <button className="button plain" onClick={() => setHelp(true)} aria-label="Keys">?</button>
       </header>
@@ -31,6 +36,20 @@ function Following() {
   return (
     <span className={"row following " + (lost ? "warn" : "quiet")} role="status" title={lost ? "The connection is lost; the page tries again by itself" : "What happens is shown as it happens"}>
       <i className={"dot " + (lost ? "" : "good")} />{lost ? "reconnecting" : "live"}
+    </span>
+  );
+}
+
+/** Who the token says that this is, and the way out; nothing where no token is needed. */
+function SignedIn() {
+  const wanted = useTokenWanted();
+  const about = useResource(wanted ? null : "about", getAbout, true).data;
+  if (!about?.role) return null;
+  const leave = () => { void signOut().finally(() => location.reload()); };
+  return (
+    <span className="row quiet">
+      <span title={`The token's role: ${about.role}`}><Line text={about.person ?? ""} most={64} /> · {about.role}</span>
+      <button className="button plain" onClick={leave}>Sign out</button>
     </span>
   );
 }

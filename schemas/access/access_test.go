@@ -1,4 +1,4 @@
-package loopback_test
+package access_test
 
 import (
 	"errors"
@@ -6,33 +6,33 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"tachograph/schemas/loopback"
+	"tachograph/schemas/access"
 )
 
 func TestListen(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"0.0.0.0:0", "[::]:0", ":0", "192.0.2.1:0", "example.org:0", "127.0.0.1.example.org:0", "127.1:0", "nonsense", ""} {
-		l, err := loopback.Listen(address)
+		l, _, err := access.Listen(address, nil)
 		if err == nil {
 			l.Close()
 		}
-		if !errors.Is(err, loopback.ErrAddress) {
+		if !errors.Is(err, access.ErrAddress) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
-	l, err := loopback.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	l, gate, err := access.Listen("127.0.0.1:0", &access.Gate{})
+	if err != nil || gate != nil {
+		t.Fatal(gate, err)
 	}
 	defer l.Close()
-	if taken, err := loopback.Listen(l.Addr().String()); err == nil || errors.Is(err, loopback.ErrAddress) {
+	if taken, _, err := access.Listen(l.Addr().String(), nil); err == nil || errors.Is(err, access.ErrAddress) {
 		t.Errorf("a port that is taken: %v, %v", taken, err)
 	}
 }
 
 func TestGuard(t *testing.T) {
 	t.Parallel()
-	guarded := loopback.Guard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	guarded := (*access.Gate)(nil).Guard(access.Send, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	for _, c := range []struct {
 		name, host, header, value string
 		allowed                   bool
