@@ -252,7 +252,7 @@ func (f *follower) sendCheckpoints() error {
 			return err
 		}
 		f.saved = at
-		if err := f.namer.checkpoint(f.working, at, f.when, text); errors.Is(err, state.ErrNotFound) {
+		if err := f.namer.checkpoint(f.working, at, f.when, text); leftOut(err) {
 			f.log.Warn("checkpoint is not shipped", "entry", at, "error", err)
 			continue
 		} else if err != nil {

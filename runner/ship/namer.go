@@ -162,6 +162,11 @@ func (n *namer) checkpoint(ctx context.Context, seq int64, at time.Time, text []
 	return nil
 }
 
+// leftOut says whether a checkpoint is not shipped because it, or a chunk of it, is not here in a form that can be read.
+func leftOut(err error) bool {
+	return errors.Is(err, state.ErrNotFound) || errors.Is(err, journal.ErrCheckpoint)
+}
+
 func (n *namer) chunksOf(ctx context.Context, text []byte) ([]journal.Hash, error) {
 	return journal.CheckpointChunks(text, func(names []journal.Hash) ([][]byte, error) { return n.journal.Chunks(ctx, names) })
 }

@@ -306,7 +306,7 @@ func (m *mender) checkpoints(n *namer, from, to int64) error {
 		if err == nil { // small, and not asked for
 			err = m.f.queue.add(item{event: record.Checkpoint, at: m.f.when, body: text, run: m.f.journal.ID(), seq: at})
 		}
-		if err != nil && !errors.Is(err, state.ErrNotFound) {
+		if err != nil && !leftOut(err) {
 			return err
 		}
 	}

@@ -2,17 +2,21 @@ package journal
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 )
+
+// ErrCheckpoint: the record is damaged, or another tacho wrote it. Callers pass the checkpoint over, as any cache.
+var ErrCheckpoint = errors.New("this tacho cannot read that checkpoint")
 
 // decodeCheckpoint reads a record.
 func decodeCheckpoint(record []byte) (*checkpointRecord, error) {
 	rec := new(checkpointRecord)
 	if err := json.Unmarshal(record, rec); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
 	}
 	if rec.V != checkpointVersion || rec.Fold != FoldVersion {
-		return nil, fmt.Errorf("it is of version %d and fold version %d, this tacho knows %d and %d", rec.V, rec.Fold, checkpointVersion, FoldVersion)
+		return nil, fmt.Errorf("%w: it is of version %d and fold version %d, known are %d and %d", ErrCheckpoint, rec.V, rec.Fold, checkpointVersion, FoldVersion)
 	}
 	return rec, nil
 }
@@ -79,7 +83,7 @@ func checkpointChunks(record []byte, read ChunkReader) ([]Hash, error) {
 	for i, text := range texts {
 		var save struct{ Blocks packed[Hash] }
 		if err := json.Unmarshal(text, &save); err != nil {
-			return nil, fmt.Errorf("agent %s: %w", agents[i].Short(), err)
+			return nil, fmt.Errorf("%w: agent %s: %w", ErrCheckpoint, agents[i].Short(), err)
 		}
 		list.add(save.Blocks...)
 	}
