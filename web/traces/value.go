@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"tachograph/schemas/attr"
 	"tachograph/schemas/genai"
@@ -143,10 +141,10 @@ func (t *Teller) answer(s *tables.Span) conversation {
 	if c := t.conversation(fieldsOf(s), answers); len(c) > 0 {
 		return c
 	}
-	if m, ok := flat(s, "gen_ai.completion.", ""); ok {
+	if m, ok := flat(s, "gen_ai.completion."); ok {
 		return standing(m, journal.Ref{})
 	}
-	if m, ok := flat(s, "llm.output_messages.", "message."); ok {
+	if m, ok := flat(s, "llm.output_messages."); ok {
 		return standing(m, journal.Ref{})
 	}
 	return standing(t.vercel(fieldsOf(s)), journal.Ref{})
@@ -157,10 +155,10 @@ func (t *Teller) question(s *tables.Span) conversation {
 	if c := t.conversation(fieldsOf(s), questions); len(c) > 0 {
 		return c
 	}
-	if m, ok := flat(s, "gen_ai.prompt.", ""); ok {
+	if m, ok := flat(s, "gen_ai.prompt."); ok {
 		return standing(m, journal.Ref{})
 	}
-	m, _ := flat(s, "llm.input_messages.", "message.")
+	m, _ := flat(s, "llm.input_messages.")
 	return standing(m, journal.Ref{})
 }
 
@@ -203,43 +201,6 @@ func (t *Teller) vercel(f fields) []genai.Message {
 		return nil
 	}
 	return []genai.Message{m}
-}
-
-// maxFlat bounds the messages that are read of attributes with numbers in their names.
-const maxFlat = 1000
-
-// flat reads messages whose fields are attributes of their own: PREFIX.N.FIELD.
-func flat(s *tables.Span, prefix, field string) ([]genai.Message, bool) {
-	messages := map[int]*genai.Message{}
-	most := -1
-	for _, a := range s.Attributes {
-		rest, ok := strings.CutPrefix(a.Key, prefix)
-		if !ok {
-			continue
-		}
-		number, key, _ := strings.Cut(rest, ".")
-		n, err := strconv.Atoi(number)
-		if err != nil || n < 0 || n >= maxFlat {
-			continue
-		}
-		if messages[n] == nil {
-			messages[n] = &genai.Message{}
-		}
-		most = max(most, n)
-		switch strings.TrimPrefix(key, field) {
-		case "role":
-			messages[n].Role = a.Value
-		case "content":
-			messages[n].Parts = append(messages[n].Parts, genai.Part{Kind: genai.PartText, Text: a.Value})
-		}
-	}
-	var list []genai.Message
-	for n := range most + 1 {
-		if messages[n] != nil {
-			list = append(list, *messages[n])
-		}
-	}
-	return list, len(list) > 0
 }
 
 // raw shows an attribute as it is, a JSON string without its quotes.
