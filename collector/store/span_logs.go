@@ -81,8 +81,8 @@ func (s *Store) readLogs(ctx context.Context, trace [16]byte, spans []uint64, fo
 	return nil
 }
 
-// spanLogs are the records of one span, newest first, as they were sent. A batch that a sender sent again came with another
-// segment: of equal records there are as many as one segment has.
+// spanLogs are the records of one span, given newest first, as they were sent. Those that a sender sent again after more than
+// a day, or in another batch, came with another segment: of equal records there are as many as one segment has.
 func spanLogs(rows []logRow) (of tables.SpanLogs) {
 	shown := int64(0)
 	came, kept := map[string]int{}, map[string]int{}

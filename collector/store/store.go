@@ -19,7 +19,8 @@
 // The SQL of questions longer than two lines is in *.sql beside this file, run by the tests on the real engine. Rows that
 // came twice are returned once, by LIMIT 1 BY on their key. No FINAL.
 //
-// Read first: batch.go, insert.go, then journal.go (what replay asks for), lists.go, migrate.go and erase.go.
+// Read first: batch.go, insert.go, then journal.go (what replay asks for), lists.go, traces.go and span_logs.go (other people's
+// traces), migrate.go and erase.go.
 package store
 
 import (
