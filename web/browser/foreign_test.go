@@ -83,10 +83,10 @@ func (s *stage) listed(ctx context.Context, list string, is func(api.RunSummary)
 // foreignHeader is what each view of somebody else's trace has above it.
 var foreignHeader = []string{
 	shows("h1", "check_plan.workflow"), shows(".facts .badge", "done"), shows(".facts .badge", "no journal"), shows(".facts", "13 spans"), shows(".facts", "6 steps"),
-	shows(".facts", "3 calls"), shows(".facts", "kimi-k2.6"), shows(".facts", "cap-traceloop"), `!document.querySelector(".budgets")`,
+	shows(".facts", "3 calls"), shows(".facts", "kimi-k2.6"), `!document.querySelector(".budgets")`,
 }
 
-var foreignNeeds = need{"", []string{"summary", "goal", "status", "steps", "calls", "spans", "model", "service"}}
+var foreignNeeds = need{"", []string{"summary", "goal", "status", "steps", "calls", "spans", "model"}}
 
 func (s *stage) foreignViews() []view {
 	run := "/runs/" + s.foreign

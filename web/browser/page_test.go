@@ -3,6 +3,7 @@
 package browser
 
 import (
+	"fmt"
 	"testing"
 
 	"tachograph/web/browser/chrome"
@@ -94,9 +95,10 @@ func TestTheme(t *testing.T) {
 		return colour
 	}
 	light := ground()
-	must(t, p.Eval(`(() => { const e = document.querySelector(".topbar select"); e.focus(); })()`, nil))
-	must(t, p.Press("D")) // "Dark", as a person would type it
-	must(t, p.Wait(`document.documentElement.dataset.theme === "dark"`))
+	for _, theme := range []string{"light", "dark"} {
+		must(t, p.Click(`document.querySelector(".topbar .theme")`))
+		must(t, p.Wait(fmt.Sprintf(`document.documentElement.dataset.theme === %q && document.querySelector(".topbar .theme").ariaLabel.startsWith("Theme: %[1]s.")`, theme)))
+	}
 	if ground() == light {
 		t.Error("the dark theme has the light one's ground")
 	}
@@ -106,4 +108,25 @@ func TestTheme(t *testing.T) {
 		t.Error("after a reload the dark theme is gone")
 	}
 	clean(t, p)
+}
+
+// TestMoreFacts: what is not asked for first is there when it is.
+func TestMoreFacts(t *testing.T) {
+	s := onStage(t)
+	for run, wants := range map[string][]string{
+		s.failed:  {shows(".facts", "sandbox tier 1"), says(".facts", `shipped \d+ of 58`), shows(".facts", s.failed[len(s.failed)-8:]), shows(".facts", "1 agent")},
+		s.foreign: {shows(".facts", "cap-traceloop"), shows(".facts", "tokens"), shows(".facts", "2 agents")},
+	} {
+		p := open(t, s, s.HTTP, "/runs/"+run+"/transcript", desk)
+		must(t, p.Settle())
+		if not := missing(t, p, wants); len(not) != len(wants) {
+			t.Errorf("without asking, it lacks only %q", not)
+		}
+		must(t, p.Click(button(".facts button", "more")))
+		for _, want := range wants {
+			must(t, p.Wait(want))
+		}
+		must(t, p.Wait(`document.querySelector(".facts [aria-expanded=true]")`))
+		clean(t, p)
+	}
 }

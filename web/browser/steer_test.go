@@ -212,3 +212,17 @@ func TestAnswerKeys(t *testing.T) {
 		clean(t, p)
 	}
 }
+
+// TestForkOfFork: results that a fork inherited are changed where they came from, and the page leads there.
+func TestForkOfFork(t *testing.T) {
+	s := onStage(t)
+	var forked api.Forked
+	must(t, s.post(t.Context(), "/api/runs/"+s.failed+"/fork", map[string]any{"seq": s.turn - 1, "by": "a tester"}, &forked))
+	p := open(t, s, s.HTTP, "/runs/"+forked.RunId+"/fork?seq=0&result=0", desk)
+	must(t, p.Wait(shows(".forkpage .notice", "This run is a fork")))
+	must(t, p.Click(`document.querySelector(".forkpage .notice a")`))
+	must(t, p.Wait(fmt.Sprintf(`location.pathname === "/runs/%s/fork" && new URLSearchParams(location.search).get("seq") === "%d"`, s.failed, s.turn-1)))
+	must(t, p.Click(button(".calldraft button", "Change its result")))
+	must(t, p.Wait(`document.querySelector(".calldraft textarea")?.value.includes("FAIL  cases/windows.csv")`))
+	clean(t, p)
+}

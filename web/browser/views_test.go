@@ -58,12 +58,12 @@ const (
 // header is what each view of a run has above it, of the failed run.
 var header = []string{
 	shows("h1", goal), shows(".facts .badge", "failed"), shows(".facts", "7 steps"), shows(".facts", "8 calls"), shows(".facts", "script/ledger.yaml"),
-	shows(".facts", "sandbox tier"), shows(".budget", "7 of 40"), shows(".budget", "of 50.0k"), shows(".budget", "$0.0"), says(".budget", `\d ?m?s of 1h 00m`),
+	shows(".budget", "7 of 40"), shows(".budget", "of 50.0k"), shows(".budget", "$0.0"), says(".budget", `\d ?m?s of 1h 00m`),
 	shows(".tabs [aria-current=page]", ""),
 }
 
 // headerNeeds is what the header lives on.
-var headerNeeds = need{"", []string{"summary", "goal", "status", "steps", "calls", "sandbox", "usage", "limits", "active_seconds"}}
+var headerNeeds = need{"", []string{"summary", "goal", "status", "steps", "calls", "usage", "limits", "active_seconds"}}
 
 func (s *stage) views() []view { return append(s.ownViews(), s.foreignViews()...) }
 

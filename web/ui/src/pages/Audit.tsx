@@ -5,6 +5,7 @@ import { getAudit, Problem, verifyRun } from "../api/client";
 import { amend, useResource } from "../api/resource";
 import type { Audit, AuditKind, AuditRow, Head, Run, Verification } from "../api/words";
 import { bytes, duration, integer, moment, short } from "../lib/format";
+import { oneLine } from "../lib/hostile";
 import { verdictLook } from "../lib/status";
 import { Line } from "../parts/Foreign";
 import { Badge, Copy, Decision, Effect } from "../parts/Marks";
@@ -121,19 +122,31 @@ function Rows({ id }: { id: string }) {
   );
 }
 
+/** Whether what was allowed was allowed for reasons that stand above already: policy says the same of most calls. */
+function repeats(rows: readonly AuditRow[]): boolean[] {
+  const told = new Set<string>();
+  return rows.map((r) => {
+    const why = JSON.stringify([r.reasons, r.policies]);
+    const again = r.decision === "allow" && told.has(why);
+    told.add(why);
+    return again;
+  });
+}
+
 function AuditTable({ id, rows }: { id: string; rows: readonly AuditRow[] }) {
+  const again = repeats(rows);
   return (
     <table className="table audit">
       <colgroup><col className="c-num" /><col className="c-cost" /><col className="c-kind" /><col className="c-kind" /><col /><col className="c-cost" /></colgroup>
       <thead><tr><th>Entry</th><th>Time</th><th>What</th><th>Who</th><th>About</th><th>Hash</th></tr></thead>
       <tbody>
-        {rows.map((r) => (
+        {rows.map((r, i) => (
           <tr key={`${r.seq} ${r.kind}`}>
             <td><Link to={`/runs/${id}/transcript?seq=${r.call ?? r.seq}`} className="mono">{r.seq}</Link></td>
             <td className="nowrap quiet" title={r.time}>{moment(r.time).slice(11)}</td>
             <td>{r.decision ? <Decision decision={r.decision} /> : <span className={tone(r.kind)}>{r.kind}</span>}</td>
             <td className="clip">{r.by ? <Line text={r.by.text} most={80} /> : r.engine ? <span className="quiet">policy ({r.engine})</span> : <span className="quiet">{r.agent === "/" ? "run" : r.agent}</span>}</td>
-            <td><About row={r} /></td>
+            <td><About row={r} again={again[i] === true} /></td>
             <td className="hash nowrap" title={r.hash}>{short(r.hash, 10)}</td>
           </tr>
         ))}
@@ -148,15 +161,15 @@ function tone(kind: AuditKind): string {
   return kind === "hold" || kind === "recovery" || kind === "rollback" || kind === "stop" ? "warn" : "quiet";
 }
 
-function About({ row: r }: { row: AuditRow }) {
+function About({ row: r, again }: { row: AuditRow; again: boolean }) {
   return (
     <div className="stack tight">
       {r.tool && <div className="row"><Line text={r.tool} className="mono strong" most={60} />{r.effect && <Effect effect={r.effect} scope={r.scope ?? ""} />}<Line text={r.summary ?? ""} className="mono clip quiet" most={200} /></div>}
       {!r.tool && r.summary && <Line text={r.summary} />}
       {r.why && <span className="quiet">{r.why}{r.to !== undefined && ` ${r.to}`}</span>}
-      {(r.reasons ?? []).length > 0 && <span className="reasons quiet">{(r.reasons ?? []).map((x, i) => <Line key={i} text={x} />)}</span>}
+      {!again && (r.reasons ?? []).length > 0 && <span className="reasons quiet">{(r.reasons ?? []).map((x, i) => <Line key={i} text={x} />)}</span>}
       {r.reason && <Line text={r.reason.text} className="quiet" most={1000} />}
-      {(r.policies ?? []).length > 0 && <span className="faint mono"><Line text={(r.policies ?? []).join(", ")} /></span>}
+      {(r.policies ?? []).length > 0 && <span className="faint mono" title={again ? (r.reasons ?? []).map((x) => oneLine(x, 300)).join("\n") : undefined}><Line text={(r.policies ?? []).join(", ")} /></span>}
       {(r.errors ?? 0) > 0 && <span className="bad">{r.errors} policies in error</span>}
     </div>
   );

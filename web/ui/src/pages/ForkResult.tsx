@@ -3,14 +3,15 @@ import { useEffect, useRef, useState } from "react";
 import { Link, useSearchParams } from "react-router";
 import { getContent, getTranscript, Problem } from "../api/client";
 import { useResource } from "../api/resource";
-import type { AgentCall, Item, Text } from "../api/words";
-import { bytes, integer } from "../lib/format";
+import type { AgentCall, Item, Origin, Text } from "../api/words";
+import { bytes, integer, shortRun } from "../lib/format";
 import { givable, MAX_RESULT, resultsOf, sizeOf, type ResultDraft } from "../lib/result";
 import { afterCalls } from "../lib/story";
 import { Line } from "../parts/Foreign";
 import { CallStatus } from "../parts/Marks";
 import { ErrorNotice, Skeleton } from "../parts/Notice";
 import { TextBlock } from "../parts/TextBlock";
+import { useRun } from "./context";
 import { Submit } from "./ForkSubmit";
 
 interface Props {
@@ -25,7 +26,9 @@ interface Props {
 export function ResultForm({ id, seq, calls, before }: Props) {
   const offered = givable(calls);
   const [drafts, setDrafts] = useState<ReadonlyMap<number, ResultDraft>>(new Map());
-  if (offered.length === 0) return <NoCalls before={before} inherited={calls.some((c) => c.call < 0)} />;
+  const { run } = useRun();
+  const origin = calls.some((c) => c.call < 0) ? run.summary.parent : undefined;
+  if (offered.length === 0) return <NoCalls before={before} origin={origin} />;
   return (
     <>
       {offered.map((c) => <CallResult key={c.call} id={id} seq={seq} call={c} change={(draft) => setDrafts((d) => new Map(d).set(draft.call, draft))} />)}
@@ -35,15 +38,15 @@ export function ResultForm({ id, seq, calls, before }: Props) {
 }
 
 /** Where a result could be changed instead. */
-function NoCalls({ before, inherited }: { before: readonly Item[]; inherited: boolean }) {
+function NoCalls({ before, origin }: { before: readonly Item[]; origin: Origin | undefined }) {
   const at = before.findLastIndex((i) => i.call !== undefined && i.call.index >= 0);
   const call = before[at];
   return (
     <div className="notice info">
       <div className="grow">
         <b>No result waits to be told here.</b>
-        {inherited
-          ? <p>The calls of the newest answer were made in the run that this one was forked from: fork that one.</p>
+        {origin
+          ? <p>This run is a fork, and the calls whose results are told next are not its own: they were made in <span className="mono">{shortRun(origin.run)}</span>. To change what they said, <Link to={`/runs/${origin.run}/fork?seq=${origin.seq}&result=0`}>fork that run after entry {integer(origin.seq)}</Link>: it stood there as this one stands here.</p>
           : call
             ? <p>What the last call (<span className="mono">{call.call?.tool}</span>, entry {integer(call.seq)}) said went to the model with its next turn. <Link to={`?seq=${afterCalls(before, at)}&result=${call.seq}`}>Fork before that turn, after entry {integer(afterCalls(before, at))}</Link>.</p>
             : <p>No tool was called before this entry. Choose a later one.</p>}

@@ -27,24 +27,7 @@ export function RunHeader({ view }: { view: string }) {
       <div className="runtitle">
         <div>
           <h1 className={"goal foreign" + (open ? " open" : "")} title={open ? undefined : "Click for all of it"} onClick={() => setOpen(!open)}><Line text={run.goal.text || s.goal || "(no goal)"} most={open ? 100_000 : 600} /></h1>
-          <div className="facts">
-            <RunStatus status={s.status} why={s.why} />
-            {journal ? <Verified run={run} /> : <span className="badge warn" title="The spans are shown as they arrived. Nothing proves them.">no journal</span>}
-            <span title={s.model ? `Model ${s.model}` : "Service"}><Line text={modelName(s.model) || s.service || "–"} most={60} /></span>
-            {s.service && s.model && <span title="Service"><Line text={s.service} most={60} /></span>}
-            <span className="mono" title={id}>{shortRun(id)} <Copy text={id} what="the run's id" /></span>
-            <span>started <Ago at={s.started_at} /></span>
-            <span><b>{integer(s.steps)}</b> steps</span>
-            <span><b>{integer(s.calls)}</b> calls</span>
-            {s.spans !== undefined && <span><b>{integer(s.spans)}</b> spans</span>}
-            {s.errors > 0 && <span className="bad"><b>{integer(s.errors)}</b> {s.errors === 1 ? "error" : "errors"}</span>}
-            {!journal && s.tokens.input + s.tokens.output > 0 && <span title={`${integer(s.tokens.input)} in, ${integer(s.tokens.cached)} of them cached; ${integer(s.tokens.output)} out`}>{compact(s.tokens.input)} → {compact(s.tokens.output)} tokens</span>}
-            {!journal && s.why === "no root" && <span className="warn" title="Its root span has not arrived: it may go on, or the root was lost.">no root span</span>}
-            {s.agents > 1 && <span><b>{integer(s.agents)}</b> agents</span>}
-            {run.sandbox && <span className={run.sandbox === "off" ? "bad" : ""}>sandbox {run.sandbox === "off" ? "off" : `tier ${run.sandbox}`}</span>}
-            {s.shipped !== undefined && s.entries !== undefined && <span title="Entries that ClickHouse has, of all">shipped {integer(s.shipped)} of {integer(s.entries)}</span>}
-            <Family run={run} />
-          </div>
+          <Facts run={run} />
         </div>
         {journal && <Steering run={run} />}
       </div>
@@ -58,6 +41,43 @@ export function RunHeader({ view }: { view: string }) {
         {view === "fork" && <Link to="" aria-current="page">Fork</Link>}
       </nav>
     </header>
+  );
+}
+
+/** What is asked for first; the rest when somebody wants it. What is wrong is never left to that. */
+function Facts({ run }: { run: Run }) {
+  const [more, setMore] = useState(false);
+  const s = run.summary;
+  const journal = s.source === "tacho";
+  return (
+    <div className="facts">
+      <RunStatus status={s.status} why={s.why} />
+      {journal ? <Verified run={run} /> : <span className="badge warn" title="The spans are shown as they arrived. Nothing proves them.">no journal</span>}
+      <span title={s.model ? `Model ${s.model}` : "Service"}><Line text={modelName(s.model) || s.service || "–"} most={60} /></span>
+      <span>started <Ago at={s.started_at} /></span>
+      <span><b>{integer(s.steps)}</b> steps, <b>{integer(s.calls)}</b> calls{s.spans !== undefined && <>, <b>{integer(s.spans)}</b> spans</>}</span>
+      {s.errors > 0 && <span className="bad"><b>{integer(s.errors)}</b> {s.errors === 1 ? "error" : "errors"}</span>}
+      {run.sandbox === "off" && <span className="bad">sandbox off</span>}
+      {!journal && s.why === "no root" && <span className="warn" title="Its root span has not arrived: it may go on, or the root was lost.">no root span</span>}
+      <Family run={run} />
+      {more && <MoreFacts run={run} />}
+      <button className="link" aria-expanded={more} onClick={() => setMore(!more)}>{more ? "less" : "more"}</button>
+    </div>
+  );
+}
+
+function MoreFacts({ run }: { run: Run }) {
+  const { id } = useRun();
+  const s = run.summary;
+  return (
+    <>
+      <span className="mono" title={id}>{shortRun(id)} <Copy text={id} what="the run's id" /></span>
+      {s.service && s.model && <span title="Service"><Line text={s.service} most={60} /></span>}
+      {s.source !== "tacho" && s.tokens.input + s.tokens.output > 0 && <span title={`${integer(s.tokens.input)} in, ${integer(s.tokens.cached)} of them cached; ${integer(s.tokens.output)} out`}>{compact(s.tokens.input)} → {compact(s.tokens.output)} tokens</span>}
+      <span><b>{integer(s.agents)}</b> {s.agents === 1 ? "agent" : "agents"}</span>
+      {run.sandbox && run.sandbox !== "off" && <span>sandbox tier {run.sandbox}</span>}
+      {s.shipped !== undefined && s.entries !== undefined && <span title="Entries that ClickHouse has, of all">shipped {integer(s.shipped)} of {integer(s.entries)}</span>}
+    </>
   );
 }
 

@@ -1,5 +1,6 @@
 // The run as a waterfall. Labels are elements, only those in view; bars are drawn.
-import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { memo, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { flushSync } from "react-dom";
 import { useSearchParams } from "react-router";
 import { duration, instant, integer } from "../lib/format";
 import { oneLine } from "../lib/hostile";
@@ -35,6 +36,7 @@ export function TimelineView() {
     else next.delete(name);
     return next;
   }, { replace: true }), [setSearch]);
+  const choose = useCallback((span: string) => set("span", span), [set]);
   const find = useRef<HTMLInputElement>(null);
   useKeys({ "/": () => find.current?.select() });
 
@@ -58,7 +60,7 @@ export function TimelineView() {
           <span className="faint">{rows.length === tree.spans.length ? "" : `${integer(rows.length)} of `}{integer(data.spans.length)} spans{!data.whole && " so far"}{data.whole && tree.open > 0 && `, ${integer(tree.open)} open`}{tree.orphans > 0 && `, ${integer(tree.orphans)} without their parent`}</span>
         </div>
         {data.error && <ErrorNotice error={data.error} retry={data.reload} />}
-        <Waterfall tree={tree} rows={rows} origin={data.origin} until={until} chosen={chosen} choose={(span) => set("span", span)} closed={closed} setClosed={setClosed} flat={q !== "" || failed} moving={data.whole && tree.open > 0} />
+        <Waterfall tree={tree} rows={rows} origin={data.origin} until={until} chosen={chosen} choose={choose} closed={closed} setClosed={setClosed} flat={q !== "" || failed} moving={data.whole && tree.open > 0} />
       </div>
       {chosen && <aside className="pane" aria-label="Details"><SpanDetail span={chosen} close={() => set("span", "")} /></aside>}
     </div>
@@ -93,6 +95,7 @@ function Waterfall({ tree, rows, origin, until, chosen, choose, closed, setClose
   // What a frame needs, kept so that drawing never waits for React.
   const now = () => Math.max(tree.end, until, live ? Date.now() - origin : 0);
   const wholeAt = (t: number): View => ({ from: tree.start, to: Math.max(t, tree.start + 0.001) });
+  const drawn = useRef<unknown[]>([]);
   const draw = useRef(() => {});
   draw.current = () => {
     const at = now();
@@ -101,6 +104,9 @@ function Waterfall({ tree, rows, origin, until, chosen, choose, closed, setClose
     const scene = { forest: tree, rows, view: seen, now: at, left, ...size, scrollTop: box.current?.scrollTop ?? 0, selected: chosen, palette };
     const c = prepare(bars.current, size.width, size.height);
     if (c) drawBars(c, scene);
+    const above = [seen.from, seen.to, whole.to, size.width, profile, palette];
+    if (above.every((v, i) => v === drawn.current[i])) return; // rows were scrolled: what stands above them stays
+    drawn.current = above;
     const a = prepare(axis.current, size.width, 24);
     if (a) drawAxis(a, seen, left, size.width, 24, palette);
     const o = prepare(overview.current, size.width, 46);
@@ -167,6 +173,12 @@ function Waterfall({ tree, rows, origin, until, chosen, choose, closed, setClose
   const linked = useRef(false);
   useEffect(() => { if (!linked.current && index >= 0 && size.height > 0) { linked.current = true; show(index); } }, [index, size.height]);
 
+  // Labels and bars have to move in the same frame: what is rendered is drawn at once.
+  const scrolled = () => {
+    const top = Math.floor((box.current?.scrollTop ?? 0) / ROW);
+    if (top === first) draw.current();
+    else flushSync(() => setFirst(top));
+  };
   const last = Math.min(rows.length, first + Math.ceil(size.height / ROW) + 2);
   return (
     <div className="timeline">
@@ -179,7 +191,7 @@ function Waterfall({ tree, rows, origin, until, chosen, choose, closed, setClose
           <button className="button plain small" onClick={() => setView(null)} disabled={!view}>All</button>
         </div>
       </div>
-      <div className="waterfall" ref={box} onScroll={() => { draw.current(); setFirst(Math.floor((box.current?.scrollTop ?? 0) / ROW)); }}
+      <div className="waterfall" ref={box} onScroll={scrolled}
         role="tree" aria-label="Spans" tabIndex={0} aria-activedescendant={index >= first && index < last ? "span-" + chosen : undefined}>
         <div className="rowspace" style={{ height: rows.length * ROW }}>
           <canvas ref={bars} className="bars" aria-hidden="true" />
@@ -200,7 +212,8 @@ interface RowProps {
   choose: (id: string) => void; toggle: (id: string, open: boolean) => void;
 }
 
-function Row({ span, row, depth, parent, open, selected, left, choose, toggle }: RowProps) {
+/** Memoised: of the rows that are seen, few change while they are scrolled. */
+const Row = memo(function Row({ span, row, depth, parent, open, selected, left, choose, toggle }: RowProps) {
   return (
     <div id={"span-" + span.id} className="spanrow" style={{ top: row * ROW }} role="treeitem" aria-level={depth + 1} aria-expanded={parent ? open : undefined} aria-selected={selected} onClick={() => choose(span.id)}>
       <div className="spanlabel" style={{ width: left, paddingLeft: 8 + Math.min(depth, 24) * 14 }}>
@@ -212,7 +225,7 @@ function Row({ span, row, depth, parent, open, selected, left, choose, toggle }:
       </div>
     </div>
   );
-}
+});
 
 /** The whole run in a strip: drag to look closer, double click for all of it. */
 function Overview({ canvas, whole, setView }: { canvas: React.RefObject<HTMLCanvasElement | null>; whole: () => View; setView: (v: View | null) => void }) {

@@ -55,7 +55,8 @@ function SignedIn() {
 }
 
 type Theme = "system" | "light" | "dark";
-const THEMES: Record<Theme, string> = { system: "As the system", light: "Light", dark: "Dark" };
+/** In the order in which a press goes through them. */
+const THEMES: [Theme, string, string][] = [["system", "as the system", "◐"], ["light", "light", "○"], ["dark", "dark", "●"]];
 const themeWatchers = new Set<() => void>();
 
 function theme(): Theme {
@@ -81,13 +82,13 @@ function choose(next: Theme): void {
 
 function ThemeSwitch() {
   const current = useTheme();
+  const at = THEMES.findIndex(([name]) => name === current);
+  const [, word, sign] = THEMES[at] ?? THEMES[0]!;
+  const [next, nextWord] = THEMES[(at + 1) % THEMES.length] ?? THEMES[0]!;
   return (
-    <label className="row">
-      <span className="hidden">Theme</span>
-      <select className="field" value={current} onChange={(e) => choose(e.target.value as Theme)}>
-        {Object.entries(THEMES).map(([value, word]) => <option key={value} value={value}>{word}</option>)}
-      </select>
-    </label>
+    <button className="button plain theme" aria-label={`Theme: ${word}. Change to ${nextWord}`} title={`Theme: ${word}. Change to ${nextWord}`} onClick={() => choose(next)}>
+      <span aria-hidden="true">{sign}</span>
+    </button>
   );
 }
 
