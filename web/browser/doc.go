@@ -4,8 +4,9 @@
 //
 // The tests share one tacho and one browser (stage_test.go), so they do not run in parallel; nothing in
 // them sleeps. views_test.go says what each view shows and what it lives on, and spoils that to see that
-// the check notices; steer_test.go forks, approves and stops; page_test.go is hostile content, keys and
-// themes. By hand: TACHO_SCREENSHOTS (pictures_test.go) and TACHO_FIGURES (figures_test.go).
+// the check notices, foreign_test.go the same of other people's traces; steer_test.go forks, approves and
+// stops; lost_test.go cuts streams and kills tacho; states_test.go is what is empty or wrong; page_test.go
+// hostile content, keys and themes. By hand: TACHO_SCREENSHOTS (pictures_test.go) and TACHO_FIGURES (figures_test.go).
 //
 // Without a Chromium they are skipped, unless TACHO_TEST_BROWSER=must; TACHO_CHROMIUM names one.
 package browser
