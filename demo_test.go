@@ -56,7 +56,7 @@ func TestDemoNoticesDamage(t *testing.T) {
 	k := newKilled(t, 1)
 	var out, errs bytes.Buffer
 	c := &cli{in: os.Stdin, out: &out, err: &errs, env: os.Getenv, data: filepath.Join(k.dir, "demo-data"), project: "default",
-		receive: receive{otlpGRPC: "127.0.0.1:0", otlpHTTP: "127.0.0.1:0"}}
+		receive: receive{otlpGRPC: "127.0.0.1:0", otlpHTTP: "127.0.0.1:0", http: "127.0.0.1:0"}}
 	d := c.newDemo()
 	ctx := t.Context()
 	if err := d.prepare(ctx); err != nil {
