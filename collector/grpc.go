@@ -64,8 +64,7 @@ func (c *Collector) GRPCServer(gate *access.Gate) *grpc.Server {
 func admit(gate *access.Gate, header metadata.MD) error {
 	err := gate.Host(strings.Join(header.Get(":authority"), ","))
 	if err == nil {
-		secret, _ := strings.CutPrefix(strings.Join(header.Get("authorization"), ","), "Bearer ")
-		_, err = gate.Whose(secret, access.Send)
+		_, err = gate.Authorized(strings.Join(header.Get("authorization"), ","), access.Send)
 	}
 	switch {
 	case err == nil:

@@ -103,11 +103,20 @@ func (g *Gate) Caller(r *http.Request, right Right) (Caller, error) {
 
 // Bearer is Caller for a request whose page was looked at.
 func (g *Gate) Bearer(r *http.Request, right Right) (Caller, error) {
-	secret, given := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if cookie, err := r.Cookie(Cookie); err == nil && !given {
-		secret = cookie.Value
+	authorization := r.Header.Get("Authorization")
+	if cookie, err := r.Cookie(Cookie); err == nil && authorization == "" {
+		return g.Whose(cookie.Value, right)
 	}
-	return g.Whose(secret, right)
+	return g.Authorized(authorization, right)
+}
+
+// Authorized says whose token an Authorization header holds, and that it is for what is asked.
+func (g *Gate) Authorized(header string, right Right) (Caller, error) {
+	scheme, secret, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") { // RFC 9110 §11.1: schemes have no case
+		secret = ""
+	}
+	return g.Whose(strings.TrimSpace(secret), right)
 }
 
 // Whose says whose token that is, and that it is for what is asked.

@@ -39,6 +39,7 @@ func TestGuardElsewhere(t *testing.T) {
 		status     int
 	}{
 		{"with a token", "tacho.test", []string{"Authorization", "Bearer " + viewer}, 200},
+		{"with a scheme in small letters", "tacho.test", []string{"Authorization", "bearer " + viewer}, 200},
 		{"by address", "127.0.0.1:443", []string{"Authorization", "Bearer " + viewer}, 200},
 		{"with the cookie", "tacho.test", []string{"Cookie", access.Cookie + "=" + viewer}, 200},
 		{"our own page", "tacho.test:7080", []string{"Cookie", access.Cookie + "=" + viewer, "Origin", "https://tacho.test:7080", "Sec-Fetch-Site", "same-origin"}, 200},
