@@ -1,10 +1,12 @@
 // Keys that work on a whole view. A key that goes into a field, or that comes with a modifier, is not ours.
-import { useEffect, useRef } from "react";
+// They work from the frame that first shows the view: an ordinary effect runs some time after it, and what
+// is pressed until then would be lost.
+import { useLayoutEffect, useRef } from "react";
 
 export function useKeys(keys: Record<string, (e: KeyboardEvent) => void>): void {
   const current = useRef(keys);
-  useEffect(() => { current.current = keys; });
-  useEffect(() => {
+  useLayoutEffect(() => { current.current = keys; });
+  useLayoutEffect(() => {
     const down = (e: KeyboardEvent) => {
       if (e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented) return;
       const at = e.target instanceof Element ? e.target : null;

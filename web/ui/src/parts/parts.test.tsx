@@ -112,6 +112,24 @@ test("keys are for the view, not for a field, a dialog or a modifier", () => {
   expect(pressed).toBe(1);
 });
 
+test("a key works from the moment that its view is in the document", async () => {
+  const box = document.createElement("div");
+  document.body.append(box);
+  const root = createRoot(box);
+  left.push(() => { root.unmount(); box.remove(); });
+  let pressed = 0;
+  function Keys() {
+    useKeys({ j: () => { pressed++; } });
+    return <p>a view</p>;
+  }
+  const shown = new Promise<void>((resolve) => { new MutationObserver(() => resolve()).observe(box, { childList: true }); });
+  vi.stubGlobal("IS_REACT_ACT_ENVIRONMENT", false); // drawn as a browser draws, with what React leaves for later still to come
+  root.render(<Keys />);
+  await shown;
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "j", bubbles: true, cancelable: true }));
+  expect(pressed).toBe(1);
+});
+
 test("a resource is asked for once, kept, and left when nobody waits", async () => {
   const waits: { signal: AbortSignal; answer: (v: string) => void }[] = [];
   const load = (signal: AbortSignal) => new Promise<string>((answer) => waits.push({ signal, answer }));
