@@ -21,11 +21,13 @@ import (
 // TestDemo runs the demo as a user would, with both tiers of the sandbox. It compiles Go's standard
 // library in the sandbox, twice each, so it runs only when asked for: .ci/run does.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	if os.Getenv("TACHO_TEST_DEMO") == "" {
 		t.Skip("set TACHO_TEST_DEMO=1: it takes a minute of CPU; .ci/run sets it")
 	}
 	for _, tier := range []string{"1", "2"} {
 		t.Run("tier "+tier, func(t *testing.T) {
+			t.Parallel()
 			k := newKilled(t, 1)
 			cmd := k.command("demo", "--exit")
 			if tier == "2" {
@@ -49,10 +51,10 @@ func TestDemo(t *testing.T) {
 // TestDemoNoticesDamage changes one byte of one row of content in ClickHouse before the demo rebuilds from it:
 // the demo ends with the status for what could not be verified, and names what is wrong.
 func TestDemoNoticesDamage(t *testing.T) {
+	t.Parallel()
 	if os.Getenv("TACHO_TEST_DEMO") == "" {
 		t.Skip("set TACHO_TEST_DEMO=1: it takes a minute of CPU; .ci/run sets it")
 	}
-	t.Setenv("TACHO_TEST_CLI", "1")
 	k := newKilled(t, 1)
 	var out, errs bytes.Buffer
 	c := &cli{in: os.Stdin, out: &out, err: &errs, env: os.Getenv, data: filepath.Join(k.dir, "demo-data"), project: "default",

@@ -91,7 +91,7 @@ func removeAll(dir string) {
 func (k *killed) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Dir = k.dir
-	cmd.Env = append(os.Environ(), "TACHO_DATA="+filepath.Join(k.dir, "data"), "TACHO_TEST_CLI=1")
+	cmd.Env = append(os.Environ(), "TACHO_DATA="+filepath.Join(k.dir, "data"))
 	cmd.Env = append(cmd.Env, k.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd
@@ -226,28 +226,40 @@ func TestKillAtRandom(t *testing.T) {
 	if testing.Short() {
 		kills = 20
 	}
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 1))
-	const rounds = 25
+	const rounds, lanes = 25, 4 // side by side: a lane waits for moments more than it works
 	undisturbed := newKilled(t, rounds)
 	undisturbed.until(nil, 0)
 	want := undisturbed.result()
-	for done, runs := 0, 0; done < kills; runs++ {
-		k := newKilled(t, rounds)
-		for ended := false; !ended; {
-			// Some kills hit the start of the process, some its recovery, most its work.
-			after := 20*time.Millisecond + time.Duration(random.Int64N(int64(600*time.Millisecond)))
-			if done >= kills {
-				after = 0
+	for lane := range lanes {
+		t.Run(fmt.Sprint("lane ", lane), func(t *testing.T) {
+			t.Parallel()
+			seed := uint64(time.Now().UnixNano())
+			t.Logf("seed %d", seed)
+			random := rand.New(rand.NewPCG(seed, 1))
+			for left := kills / lanes; left > 0; {
+				left = killedAtRandom(t, rounds, left, random, want)
 			}
-			if ended = k.until(nil, after); !ended {
-				done++
-			}
-		}
-		if got := k.result(); got != want {
-			t.Fatalf("run %d (seed %d): files %s, undisturbed %s", runs, seed, got, want)
-		}
-		removeAll(k.dir)
+		})
 	}
+}
+
+// killedAtRandom kills a run until it ends, or as often as it may, and returns how often is left; its files are then as wanted.
+func killedAtRandom(t *testing.T, rounds, kills int, random *rand.Rand, want journal.Object) int {
+	t.Helper()
+	k := newKilled(t, rounds)
+	for ended := false; !ended; {
+		// Some kills hit the start of the process, some its recovery, most its work.
+		after := 20*time.Millisecond + time.Duration(random.Int64N(int64(600*time.Millisecond)))
+		if kills <= 0 {
+			after = 0
+		}
+		if ended = k.until(nil, after); !ended {
+			kills--
+		}
+	}
+	if got := k.result(); got != want {
+		t.Fatalf("files %s, undisturbed %s", got, want)
+	}
+	removeAll(k.dir)
+	return kills
 }

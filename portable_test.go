@@ -12,11 +12,14 @@ import (
 // `GOOS=darwin go vet ./...` (.ci/nightly) says the same after compiling every dependency for it, which
 // costs as much as a cold build; types alone take a tenth.
 func TestOtherSystems(t *testing.T) {
+	t.Parallel()
 	if os.Getenv("TACHO_TEST_SYSTEMS") == "" {
 		t.Skip("set TACHO_TEST_SYSTEMS=1: it takes half a minute of CPU; .ci/run sets it")
 	}
 	for _, system := range []string{"darwin/arm64", "linux/arm64"} {
-		t.Run(system, func(t *testing.T) { checkTypes(t, system) })
+		t.Run(system, func(t *testing.T) { // one after the other: each holds every dependency's source
+			checkTypes(t, system)
+		})
 	}
 }
 

@@ -20,9 +20,11 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	if os.Getenv("TACHO_TEST_CLI") != "" { // started by a test as the program
+	const child = "TACHO_TEST_CHILD"
+	if os.Getenv(child) != "" { // started by a test, or by what it tests, as the program
 		os.Exit(execute(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
 	}
+	os.Setenv(child, "1")
 	testscript.Main(m, map[string]func(){
 		"tacho": func() {
 			os.Exit(execute(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))

@@ -360,5 +360,4 @@ func (w *writer) publish() {
 		r.headAt.Store(w.next)
 	}
 	r.staging.drop(w.named)
-	r.store.quota.wrote(w.bytes)
 }

@@ -82,7 +82,6 @@ func (r *Run) saveCheckpoint(c cached) {
 	}
 	row := checkpointRow{c.state.Hash(), c.frontier, record}.encode()
 	batch.Set(seqKey(rowCheckpoint, r.id, c.state.Next-1), row, nil)
-	r.store.quota.wrote(int64(batch.Len()))
 	if err := r.store.rows.commit(batch, false); err != nil {
 		r.store.log.Warn("write checkpoint", "run", r.id, "seq", c.state.Next-1, "error", err)
 		return

@@ -129,7 +129,6 @@ func (f *family) putObject(name journal.Object, b []byte) error {
 	if p.file == nil {
 		batch := f.store.rows.db.NewBatch()
 		batch.Set(hashKey(rowObject, scope, name), p.cell, nil)
-		f.store.quota.wrote(int64(len(p.cell)))
 		return f.store.rows.commit(batch, false)
 	}
 	temp, err := f.store.files.write(scope, p.file)

@@ -3,21 +3,21 @@ package state
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"tachograph/schemas/journal"
 )
 
 // quota watches how much the store uses. Measuring costs some 100 µs, so it is done again only
-// after a while or when much was written.
+// after a while, or when so much was written that it matters.
 type quota struct {
 	store *Store
-	since atomic.Int64 // bytes written since it was measured
 
 	mu    sync.Mutex
 	full  *FullError // of the last measurement; nil if there is room
 	used  int64
+	room  int64 // bytes from there to the nearer mark, at most measureAfter
+	at    int64 // what had been written then
 	when  time.Time
 	freed chan struct{} // closed when something was removed
 }
@@ -35,7 +35,8 @@ func (q *quota) init(s *Store) { q.store, q.freed = s, make(chan struct{}) }
 // still be said: how calls end, that runs pause.
 func (q *quota) mark() int64 { return q.store.o.Quota - q.store.o.Quota/16 }
 
-func (q *quota) wrote(n int64) { q.since.Add(n) }
+// written only ever grows with what is written, so that its growth says when to measure again.
+func (q *quota) written() int64 { return q.store.rows.written.Load() + q.store.files.used.Load() }
 
 // admit refuses drafts that begin new work while the store is full.
 func (q *quota) admit(drafts []Draft) error {
@@ -67,9 +68,8 @@ func (q *quota) check(now bool) *FullError {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	clock := q.store.o.Clock()
-	if now || q.when.IsZero() || q.since.Load() > measureAfter || clock.Sub(q.when) > measureEvery || clock.Before(q.when) {
-		q.when = clock
-		q.since.Store(0)
+	if now || q.when.IsZero() || q.written()-q.at > q.room || clock.Sub(q.when) > measureEvery || clock.Before(q.when) {
+		q.when, q.at = clock, q.written()
 		q.measure()
 	}
 	return q.full
@@ -77,19 +77,23 @@ func (q *quota) check(now bool) *FullError {
 
 func (q *quota) measure() {
 	s := q.store
-	q.full = nil
+	q.full, q.room = nil, measureAfter
 	if s.rows.enter() != nil {
 		return // closed or broken: the append will say so
 	}
 	defer s.rows.leave()
-	q.used = int64(s.rows.db.Metrics().DiskSpaceUsage()) + s.files.used.Load()
-	if s.o.Quota > 0 && q.used > q.mark() {
-		q.full = &FullError{Used: q.used, Mark: q.mark(), Free: q.used - q.mark()}
+	q.used = s.rows.used() + s.files.used.Load()
+	if s.o.Quota > 0 {
+		q.room = min(q.room, q.mark()-q.used)
+	}
+	if q.room < 0 {
+		q.full = &FullError{Used: q.used, Mark: q.mark(), Free: -q.room}
 	}
 	disk, err := s.fs.GetDiskUsage(s.dir)
 	if err != nil {
 		return // this file system cannot say; the quota alone counts
 	}
+	q.room = min(q.room, int64(disk.AvailBytes)-s.o.Reserve)
 	if short := s.o.Reserve - int64(disk.AvailBytes); short > 0 && (q.full == nil || short > q.full.Free) {
 		q.full = &FullError{Used: q.used, Mark: max(0, q.mark()), Free: short}
 		if s.o.Quota == 0 || q.used <= q.mark() {

@@ -3,8 +3,10 @@ package state_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -76,4 +78,26 @@ func TestReserve(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.start()
+}
+
+// TestSmallQuota: a run that writes less than is worth measuring, in less time, does not outrun its quota.
+func TestSmallQuota(t *testing.T) {
+	t.Parallel()
+	stopped := time.Unix(1795600000, 0)
+	s := open(t, t.TempDir(), state.Options{Quota: 60 << 10, Reserve: -1, Clock: func() time.Time { return stopped }})
+	r := create(t, s, runID(1), state.CreateOptions{})
+	rng := rand.New(rand.NewPCG(testSeed(t), 9))
+	w := tell(t, r, 1)
+	w.start()
+	for n := range 60 {
+		_, err := r.Append(t.Context(), state.Draft{Agent: "/", Body: &journal.AgentSpawned{Path: fmt.Sprint("/", n+1), Goal: r.Stage(noise(rng, 2<<10)), Model: "m"}})
+		if errors.Is(err, state.ErrFull) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	used, mark, _ := s.Full()
+	t.Errorf("%d bytes are used, and work still begins; the mark is %d", used, mark)
 }

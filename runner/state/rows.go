@@ -23,7 +23,8 @@ type rows struct {
 	fs  *scrubFS
 	log *slog.Logger
 
-	applyMu sync.Mutex // one Apply at a time, so that none starts after a failed one
+	applyMu sync.Mutex   // one Apply at a time, so that none starts after a failed one
+	written atomic.Int64 // bytes of all batches
 	broken  atomic.Pointer[error]
 
 	mu     sync.Mutex
@@ -68,6 +69,13 @@ func (l pebbleLog) Fatalf(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	l.log.Error("store: cannot go on", "error", text)
 	panic(text)
+}
+
+// used is how many bytes its files take. Pebble counts the log that is being written with what it had when it was
+// begun: nothing, if it is no old one that is used again.
+func (r *rows) used() int64 {
+	m := r.db.Metrics()
+	return int64(m.DiskSpaceUsage() + max(m.WAL.Size, m.WAL.PhysicalSize) - m.WAL.PhysicalSize)
 }
 
 // enter keeps the database open until leave.
@@ -151,6 +159,7 @@ func (r *rows) apply(b *pebble.Batch, sync bool) (err error) {
 	if err != nil {
 		return r.breakBy(err)
 	}
+	r.written.Add(int64(b.Len()))
 	return nil
 }
 

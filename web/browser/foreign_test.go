@@ -108,6 +108,7 @@ func (s *stage) foreignViews() []view {
 
 // TestForeignGrows: a trace that is under way grows in the page, and nobody reloads it.
 func TestForeignGrows(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
 	const trace = "5b8efff7980381030000000000000777"
 	at := time.Now().Add(-time.Minute).UnixNano()
@@ -129,6 +130,7 @@ func TestForeignGrows(t *testing.T) {
 
 // TestLongList: of more runs than one page has, the older ones come when asked for, each once.
 func TestLongList(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
 	const n = 230
 	begin := time.Now().Add(-1000 * time.Hour).UnixNano() // below what other tests look at

@@ -67,10 +67,9 @@ const (
 // TestLost: the stream of a run breaks off, is refused, breaks off within a sentence. The page says so each time, goes on by
 // itself, and has lost and doubled nothing.
 func TestLost(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
-	between, err := newProxy(s.HTTP)
-	must(t, err)
-	t.Cleanup(between.close)
+	between := s.proxied(t)
 	run, turn := s.waiting(t, "lost")
 	p := open(t, s, between.server.URL, "/runs/"+run, tall)
 	must(t, p.Wait(live))
@@ -136,9 +135,7 @@ func TestRestarted(t *testing.T) {
 // their streams; one that is seen again has all that happened meanwhile.
 func TestTabs(t *testing.T) {
 	s := onStage(t)
-	between, err := newProxy(s.HTTP)
-	must(t, err)
-	t.Cleanup(between.close)
+	between := s.proxied(t)
 	run, turn := s.waiting(t, "tabs")
 	tabs, err := s.browser.NewTabs(t.Context(), tall, 8)
 	must(t, err)

@@ -11,6 +11,7 @@ import (
 
 // TestHostile: what a model, a tool and a file wrote runs nowhere, hides nothing and stops nothing.
 func TestHostile(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
 	run := "/runs/" + s.hostile
 	p := open(t, s, s.HTTP, "/runs", desk)
@@ -37,6 +38,7 @@ func TestHostile(t *testing.T) {
 
 // TestLongLine: a line of a megabyte is told of, shown in pieces, and never stops the page.
 func TestLongLine(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
 	p := open(t, s, s.HTTP, "/runs/"+s.hostile+"/transcript", desk)
 	must(t, p.Wait(shows(".storyitem .textmore", "more")))
@@ -52,6 +54,7 @@ func TestLongLine(t *testing.T) {
 
 // TestKeys goes through the pages without a mouse.
 func TestKeys(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
 	p := open(t, s, s.HTTP, "/runs", desk)
 	must(t, p.Settle())
@@ -88,6 +91,7 @@ func TestKeys(t *testing.T) {
 
 // TestTheme: the choice of a theme holds, and holds after a reload.
 func TestTheme(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
 	p := open(t, s, s.HTTP, "/runs", desk)
 	must(t, p.Settle())
@@ -113,6 +117,7 @@ func TestTheme(t *testing.T) {
 
 // TestMoreFacts: what is not asked for first is there when it is.
 func TestMoreFacts(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
 	for run, wants := range map[string][]string{
 		s.failed:  {shows(".facts", "sandbox tier 1"), says(".facts", `shipped \d+ of 58`), shows(".facts", s.failed[len(s.failed)-8:]), shows(".facts", "1 agent")},

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 )
 
 // fault is what goes wrong with the answers to one route: they are an error, or a field of theirs has
@@ -34,6 +35,15 @@ type proxy struct {
 	spoilt  int // answers, since the fault was set
 	streams map[*http.Request]context.CancelFunc
 	changed chan struct{} // closed when streams changes; then there is another
+}
+
+// proxied is a proxy before the stage, for one test.
+func (s *stage) proxied(t *testing.T) *proxy {
+	t.Helper()
+	p, err := newProxy(s.HTTP)
+	must(t, err)
+	t.Cleanup(p.close)
+	return p
 }
 
 func newProxy(target string) (*proxy, error) {

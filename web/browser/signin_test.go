@@ -15,6 +15,7 @@ import (
 
 // TestSignIn: a server that other machines reach asks a browser for its token once, keeps it from scripts, and lets go of it.
 func TestSignIn(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
 	other := &stage{program: s.program, dir: t.TempDir(), model: newModel(), done: make(chan error, 1)}
 	t.Cleanup(func() { must(t, other.close()) })

@@ -33,7 +33,7 @@ const patience = 3 * time.Minute
 //go:embed testdata
 var testdata embed.FS
 
-// stage is what the tests share: `tacho up`, built from this tree and started as a user would, with
+// stage is what the tests share, two or more of them at a time: `tacho up`, built from this tree and started as a user would, with
 // its embedded ClickHouse; runs to look at; and a browser.
 type stage struct {
 	dir     string
@@ -42,8 +42,10 @@ type stage struct {
 	errs    bytes.Buffer
 	done    chan error
 	browser *chrome.Browser
-	pages   []*chrome.Page // that no test looks at
 	model   *model
+
+	mu    sync.Mutex
+	pages []*chrome.Page // that no test looks at
 
 	HTTP     string `json:"http"`
 	OTLPHTTP string `json:"otlp_http"`

@@ -9,6 +9,7 @@ import (
 
 // TestStates: an address leads to what it names, and what is empty, wrong or not there says what to do.
 func TestStates(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
 	run := "/runs/" + s.failed
 	p := open(t, s, s.HTTP, "/runs", desk)

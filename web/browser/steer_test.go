@@ -37,6 +37,7 @@ func at(t *testing.T, p *chrome.Page) string {
 // TestForkToGreen is the story of the product: find the mistake, fork before it with the keyboard, change
 // the call, watch the fork end well, compare it with where it came from.
 func TestForkToGreen(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
 	p := open(t, s, s.HTTP, fmt.Sprintf("/runs/%s/transcript?seq=%d", s.failed, s.mistake), desk)
 	must(t, p.Wait(shows("aside", mistake)))
@@ -62,6 +63,7 @@ func TestForkToGreen(t *testing.T) {
 
 // TestApprove: policy holds a call, the page says so, a person approves it with a reason, and the run ends.
 func TestApprove(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
 	run, err := s.start(t.Context(), map[string]any{"model": "script/" + filepath.Join(s.dir, "secret.yaml"), "directory": filepath.Join(s.dir, "secret"), "prompt": "Find the server's address."})
 	must(t, err)
@@ -84,6 +86,7 @@ func TestApprove(t *testing.T) {
 
 // TestLiveAndStop: a run appears in the list, moves and is stopped, and nobody reloads a page.
 func TestLiveAndStop(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
 	list := open(t, s, s.HTTP, "/runs", desk)
 	must(t, list.Settle())
@@ -123,6 +126,7 @@ func TestLiveAndStop(t *testing.T) {
 
 // TestVerify: everything is checked at the press of a button.
 func TestVerify(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
 	p := open(t, s, s.HTTP, "/runs/"+s.hostile+"/audit", desk)
 	must(t, p.Click(button("button", "Verify now")))
@@ -133,6 +137,7 @@ func TestVerify(t *testing.T) {
 
 // TestForkResult: what a tool said is changed from the chosen call, by a key, and the model of the fork is told that.
 func TestForkResult(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
 	var story api.Transcript
 	must(t, s.get(t.Context(), "/api/runs/"+s.failed+"/transcript?limit=200", &story))
@@ -160,6 +165,7 @@ func TestForkResult(t *testing.T) {
 
 // TestForkModel: another model goes on from where the run was.
 func TestForkModel(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
 	p := open(t, s, s.HTTP, fmt.Sprintf("/runs/%s/fork?seq=%d", s.failed, s.turn-1), desk)
 	must(t, p.Click(`[...document.querySelectorAll(".choice")].find((e) => e.innerText.includes("Another model or budget"))`))
@@ -189,6 +195,7 @@ func TestForkModel(t *testing.T) {
 
 // TestAnswerKeys: a goes to the call that waits, and the buttons behind the reason are reached by Tab.
 func TestAnswerKeys(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
 	for _, answer := range []struct {
 		tabs              []string
@@ -215,6 +222,7 @@ func TestAnswerKeys(t *testing.T) {
 
 // TestForkOfFork: results that a fork inherited are changed where they came from, and the page leads there.
 func TestForkOfFork(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
 	var forked api.Forked
 	must(t, s.post(t.Context(), "/api/runs/"+s.failed+"/fork", map[string]any{"seq": s.turn - 1, "by": "a tester"}, &forked))

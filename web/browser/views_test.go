@@ -115,9 +115,8 @@ func open(t *testing.T, s *stage, base, path string, look chrome.Look) *chrome.P
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
-	var p *chrome.Page
-	if n := len(s.pages); n > 0 {
-		p, s.pages = s.pages[n-1], s.pages[:n-1]
+	p := s.unused()
+	if p != nil {
 		p.Within(ctx)
 		must(t, p.Look(look))
 	} else {
@@ -128,9 +127,24 @@ func open(t *testing.T, s *stage, base, path string, look chrome.Look) *chrome.P
 	must(t, p.Navigate(base+path))
 	t.Cleanup(func() {
 		if p.Leave() == nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
 			s.pages = append(s.pages, p)
 		}
 	})
+	return p
+}
+
+// unused is a page that no test looks at any more; nil if there is none.
+func (s *stage) unused() *chrome.Page {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.pages)
+	if n == 0 {
+		return nil
+	}
+	p := s.pages[n-1]
+	s.pages = s.pages[:n-1]
 	return p
 }
 
@@ -158,11 +172,13 @@ func missing(t *testing.T, p *chrome.Page, wants []string) (not []string) {
 var desk = chrome.Look{Width: 1280, Height: 1600}
 
 // TestViews: each view shows what it should, in both themes, reloaded too, without an error on the
-// console, without anything that moves by itself, in colours that can be read.
+// console, without anything that moves by itself, in colours that can be read. No other test runs beside it: a
+// run that begins moves those of the list.
 func TestViews(t *testing.T) {
 	s := onStage(t)
 	for _, v := range s.views() {
 		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
 			p := open(t, s, s.HTTP, v.path, desk)
 			for _, loaded := range []string{"opened", "reloaded"} {
 				must(t, p.Settle())
@@ -200,16 +216,15 @@ func TestViews(t *testing.T) {
 
 // TestViewsNotice tests the tests above: spoil what a view lives on, and its check must fail.
 func TestViewsNotice(t *testing.T) {
+	t.Parallel()
 	s := onStage(t)
-	between, err := newProxy(s.HTTP)
-	must(t, err)
-	t.Cleanup(between.close)
 	for _, v := range s.views() {
 		if len(v.needs) == 0 {
 			continue
 		}
 		t.Run(v.name, func(t *testing.T) {
-			between.set(nil)
+			t.Parallel()
+			between := s.proxied(t)
 			p := open(t, s, between.server.URL, v.path, desk)
 			must(t, p.Settle())
 			if not := missing(t, p, v.wants); len(not) > 0 {
