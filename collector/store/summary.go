@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -81,14 +82,15 @@ func (s *Store) follow(ctx context.Context, b *Batch) error {
 	if s.runs.of == nil {
 		s.runs.of = map[runKey]*summary{}
 	}
-	changed := NewBatch(b.seg, b.received)
-	for key, entries := range b.grown {
-		sum, err := s.summaryAfter(ctx, key, entries)
-		if err != nil {
+	if err := s.sumUpAll(ctx, b.grown); err != nil {
+		for key := range b.grown {
 			delete(s.runs.of, key)
-			return fmt.Errorf("sum up run %s: %w", uuid.UUID(key.run), err)
 		}
-		if sum.row.Entries > 0 {
+		return fmt.Errorf("sum up runs: %w", err)
+	}
+	changed := NewBatch(b.seg, b.received)
+	for key := range b.grown {
+		if sum := s.runs.of[key]; sum.row.Entries > 0 {
 			changed.Run(&sum.row)
 		}
 	}
@@ -107,58 +109,128 @@ func (s *Store) follow(ctx context.Context, b *Batch) error {
 	return s.lanes.with(ctx, func(l lane) error { return l.Insert(ctx, &sending{t.table, t.rows, changed.input(t)}, "") })
 }
 
-// summaryAfter is the summary of a run after entries that have just been inserted.
-func (s *Store) summaryAfter(ctx context.Context, key runKey, entries []summaryEntry) (*summary, error) {
-	slices.SortFunc(entries, func(x, y summaryEntry) int { return int(x.seq - y.seq) })
-	sum := s.runs.of[key]
-	if sum == nil {
-		return s.sumUp(ctx, key) // even from entry 0 on: an earlier process may have brought what comes after these
-	}
-	for _, e := range entries {
+// sumUpAll brings the summaries of runs to after entries that have just been inserted. A run is folded from all its
+// entries only where those that came now do not do: with hundreds of runs at once, a question for each would be
+// most of what ClickHouse does.
+func (s *Store) sumUpAll(ctx context.Context, grown map[runKey][]summaryEntry) error {
+	met := map[string][]runKey{}  // by project: runs of which nothing was remembered,
+	went := map[string][]runKey{} // and those that went on from what was
+	var again []runKey
+	for key, entries := range grown {
+		slices.SortFunc(entries, func(x, y summaryEntry) int { return int(x.seq - y.seq) })
+		sum, known := s.runs.of[key]
+		if !known {
+			sum = newSummary(key)
+			s.runs.of[key] = sum
+		}
 		switch {
-		case e.seq < sum.row.Entries && e.epoch > sum.epoch, e.seq == sum.row.Entries && e.seq > 0 && e.prev != sum.row.Tip:
-			return s.sumUp(ctx, key) // another worker took over before what was folded
-		case e.seq < sum.row.Entries: // it came again
-		case e.seq > sum.row.Entries:
-			return s.sumUp(ctx, key) // entries are missing, or another process brought them
+		case !sum.goOn(entries) || sum.ahead:
+			again = append(again, key)
+		case known:
+			went[key.project] = append(went[key.project], key)
 		default:
-			sum.add(e)
+			met[key.project] = append(met[key.project], key)
 		}
 	}
-	others, err := s.hasAfter(ctx, key, sum.row.Entries-1)
-	if err == nil && (others || sum.ahead) {
-		return s.sumUp(ctx, key) // the gap may be closed
+	for project, keys := range went {
+		others, err := s.withNext(ctx, project, keys)
+		if err != nil {
+			return err
+		}
+		again = append(again, others...)
 	}
-	return sum, err
+	for project, keys := range met {
+		others, err := s.notWhole(ctx, project, keys)
+		if err != nil {
+			return err
+		}
+		again = append(again, others...)
+	}
+	for _, key := range again {
+		if err := s.sumUp(ctx, key); err != nil {
+			return fmt.Errorf("run %s: %w", uuid.UUID(key.run), err)
+		}
+	}
+	return nil
 }
 
-// hasAfter says whether a run has entries after a seq. Two collectors may each bring a part of one run at the same moment. Each
-// looks after its own insert, so the one whose insert was seen last sees all, and its row wins; without looking, one that
-// goes on from what it remembers would never learn that the other had already brought what comes next.
-func (s *Store) hasAfter(ctx context.Context, key runKey, seq int64) (bool, error) {
-	found, err := list(with(ctx, "project", key.project, "run", uuid.UUID(key.run).String(), "seq", fmt.Sprint(seq)), s, question("has_after"),
-		func(r driver.Rows) (one uint8, err error) { return one, r.Scan(&one) })
-	return len(found) > 0, err
+// goOn folds entries that follow. It says no where they do not, or where another worker took over before what was folded:
+// then the summary is worth nothing.
+func (s *summary) goOn(entries []summaryEntry) bool {
+	for _, e := range entries {
+		switch {
+		case e.seq < s.row.Entries && e.epoch > s.epoch, e.seq == s.row.Entries && e.seq > 0 && e.prev != s.row.Tip, e.seq > s.row.Entries:
+			return false
+		case e.seq == s.row.Entries:
+			s.add(e)
+		} // else it came again
+	}
+	return true
+}
+
+// withNext are the runs that have an entry after those of their summary. Two collectors may each bring a part of one run at the
+// same moment. Each looks after its own insert, so the one whose insert was seen last sees all, and its row wins; without
+// looking, one that goes on from what it remembers would never learn that the other had already brought what comes next.
+func (s *Store) withNext(ctx context.Context, project string, keys []runKey) (found []runKey, err error) {
+	for some := range slices.Chunk(keys, maxNames) {
+		places := make([]string, len(some))
+		for i, key := range some {
+			places[i] = fmt.Sprintf("('%s',%d)", uuid.UUID(key.run), s.runs.of[key].row.Entries)
+		}
+		runs, err := list(with(ctx, "project", project, "places", "["+strings.Join(places, ",")+"]"), s, question("has_next"),
+			func(r driver.Rows) (id uuid.UUID, err error) { return id, r.Scan(&id) })
+		if err != nil {
+			return nil, err
+		}
+		for _, run := range runs {
+			found = append(found, runKey{project, run})
+		}
+	}
+	return found, nil
+}
+
+// notWhole are the runs that have other entries than those of their summary: an earlier process, or another, brought some.
+func (s *Store) notWhole(ctx context.Context, project string, keys []runKey) (found []runKey, err error) {
+	for some := range slices.Chunk(keys, maxNames) {
+		ids := make([]string, len(some))
+		for i, key := range some {
+			ids[i] = "'" + uuid.UUID(key.run).String() + "'"
+		}
+		_, err := list(with(ctx, "project", project, "runs", "["+strings.Join(ids, ",")+"]"), s, question("ends"), func(r driver.Rows) (none struct{}, err error) {
+			var id uuid.UUID
+			var last, epoch int64
+			err = r.Scan(&id, &last, &epoch)
+			key := runKey{project, id}
+			if sum := s.runs.of[key]; err == nil && (last >= sum.row.Entries || epoch > sum.epoch) {
+				found = append(found, key)
+			}
+			return none, err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 // sumUp folds all entries of a run, up to the first that is missing.
-func (s *Store) sumUp(ctx context.Context, key runKey) (*summary, error) {
+func (s *Store) sumUp(ctx context.Context, key runKey) error {
 	sum := newSummary(key)
 	links, err := s.links(ctx, key, 0)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	onChain := chain(links)
 	rows, err := s.conn.Query(with(ctx, "project", key.project, "run", uuid.UUID(key.run).String(), "kinds", kindsParameter()), question("summary"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var e summaryEntry
 		var hashText, prev, line string
 		if err := rows.Scan(&e.seq, &e.epoch, &hashText, &prev, &e.time, &e.kind, &line); err != nil {
-			return nil, err
+			return err
 		}
 		e.hash, e.prev, e.line = hash(hashText), hash(prev), []byte(line)
 		if at, ok := onChain[e.seq]; ok && at == e.hash && e.seq == sum.row.Entries {
@@ -168,7 +240,7 @@ func (s *Store) sumUp(ctx context.Context, key runKey) (*summary, error) {
 		}
 	}
 	s.runs.of[key] = sum
-	return sum, rows.Err()
+	return rows.Err()
 }
 
 // kindsParameter spells summaryKinds as an array.
