@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"tachograph/collector/store/embedded/embeddedtest"
+	"tachograph/replay"
 	"tachograph/runner/state"
 	"tachograph/schemas/journal"
 )
@@ -83,6 +84,15 @@ func (f *fleet) work(run *state.Run, n int) {
 	f.append(run, bodies...)
 }
 
+// shipped waits until all of the runs is.
+func (f *fleet) shipped(runs []*state.Run) {
+	for _, run := range runs {
+		for shipped, total := f.out.ship.Shipped(run.ID()); shipped < total; shipped, total = f.out.ship.Shipped(run.ID()) {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
 // BenchmarkFleet has 300 runs at once write 700 entries a second between them, as agents do that make 100 calls a second, and says how
 // long an entry takes to be read from ClickHouse.
 func BenchmarkFleet(b *testing.B) {
@@ -140,6 +150,25 @@ func BenchmarkFleet(b *testing.B) {
 	}
 }
 
+// BenchmarkRunsList lists 2,000 runs as the page of runs does: those of this process and of ClickHouse, which has the same.
+func BenchmarkRunsList(b *testing.B) {
+	f := openFleet(b)
+	f.place.Journal = replay.Local(f.place.store)
+	f.place.join(f.station.journals())
+	const many = 2000
+	runs := make([]*state.Run, many)
+	for i := range runs {
+		runs[i] = f.begin()
+	}
+	f.shipped(runs)
+	list := withShipped{f.place.Journal, f.out.ship}
+	for b.Loop() {
+		if found, err := list.Runs(b.Context()); err != nil || len(found) != many {
+			b.Fatal(len(found), err)
+		}
+	}
+}
+
 // BenchmarkShortRuns writes runs of three entries and says how many a second are shipped.
 func BenchmarkShortRuns(b *testing.B) {
 	f := openFleet(b)
@@ -153,11 +182,7 @@ func BenchmarkShortRuns(b *testing.B) {
 			f.append(runs[i], &journal.RunEnded{Outcome: "done", Reason: runs[i].Stage([]byte("all done")), Root: runs[i].State().Root})
 		}
 		written := time.Since(begin)
-		for _, run := range runs {
-			for shipped, total := f.out.ship.Shipped(run.ID()); shipped < total; shipped, total = f.out.ship.Shipped(run.ID()) {
-				time.Sleep(10 * time.Millisecond)
-			}
-		}
+		f.shipped(runs)
 		b.ReportMetric(many/written.Seconds(), "written/s")
 		b.ReportMetric(many/time.Since(begin).Seconds(), "shipped/s")
 	}

@@ -156,8 +156,12 @@ func (j withShipped) Runs(ctx context.Context) ([]replay.Run, error) {
 	if err != nil || j.ship == nil {
 		return runs, err
 	}
+	all, err := j.ship.ShippedOfAll(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for i := range runs {
-		if shipped, total := j.ship.Shipped(runs[i].ID); total > 0 {
+		if shipped, ours := all[runs[i].ID]; ours && runs[i].Entries > 0 {
 			runs[i].Shipped = &shipped
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"tachograph/inference/embed"
 	"tachograph/replay"
 	"tachograph/schemas/access"
+	"tachograph/schemas/journal"
 )
 
 // station takes telemetry in and keeps it: a ClickHouse, the collector in front of it, and the ports that
@@ -124,16 +125,18 @@ func (s *station) runs() runs { return runs{replay.ClickHouseWithTraces(s.store)
 // journals are the runs that have one.
 func (s *station) journals() runs { return runs{replay.ClickHouse(s.store), s.engine} }
 
-func (r runs) Runs(ctx context.Context) ([]replay.Run, error) {
+func (r runs) Runs(ctx context.Context) ([]replay.Run, error) { return r.RunsBut(ctx, nil) }
+
+func (r runs) RunsBut(ctx context.Context, has func(run journal.RunID, entries int64) bool) ([]replay.Run, error) {
 	const tries = 10
-	list, err := r.Database.Runs(ctx)
+	list, err := r.Database.RunsBut(ctx, has)
 	for n := 1; err != nil && r.engine != nil && n < tries && ctx.Err() == nil; n++ {
 		select {
 		case <-time.After(200 * time.Millisecond): // its end may not have been noticed yet
 		case <-ctx.Done():
 		}
 		if r.engine.Wait(ctx) == nil {
-			list, err = r.Database.Runs(ctx)
+			list, err = r.Database.RunsBut(ctx, has)
 		}
 	}
 	return list, err

@@ -30,8 +30,15 @@ func ClickHouse(s *store.Store) *Database { return &Database{store: s} }
 func ClickHouseWithTraces(s *store.Store) *Database { return &Database{store: s, traces: true} }
 
 // Runs lists the runs, newest first.
-func (d *Database) Runs(ctx context.Context) ([]Run, error) {
-	found, err := d.store.Runs(ctx, store.Page{})
+func (d *Database) Runs(ctx context.Context) ([]Run, error) { return d.RunsBut(ctx, nil) }
+
+// RunsBut implements selective.
+func (d *Database) RunsBut(ctx context.Context, has func(run journal.RunID, entries int64) bool) ([]Run, error) {
+	var skip func(store.Run) bool
+	if has != nil {
+		skip = func(r store.Run) bool { return has(r.ID, r.Entries) }
+	}
+	found, err := d.store.RunsBut(ctx, store.Page{}, skip)
 	if err != nil {
 		return nil, translated(err)
 	}

@@ -39,26 +39,43 @@ func (u *Union) Runs(ctx context.Context) ([]Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	far, err := u.far.Runs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	known := map[journal.RunID]int{}
+	known := make(map[journal.RunID]int, len(runs))
 	for i, r := range runs {
 		known[r.ID] = i
+	}
+	has := func(run journal.RunID, entries int64) bool {
+		i, here := known[run]
+		return here && !(runs[i].Imported && entries > runs[i].Entries)
+	}
+	far, err := runsBut(ctx, u.far, has)
+	if err != nil {
+		return nil, err
 	}
 	for _, r := range far {
 		i, here := known[r.ID]
 		switch {
 		case !here:
 			runs = append(runs, r)
-		case runs[i].Imported && r.Entries > runs[i].Entries:
+		case !has(r.ID, r.Entries): // asked again: somebody else's trace may bear the id of a run
 			r.Imported = true
 			runs[i] = r
 		}
 	}
 	slices.SortStableFunc(runs, func(a, b Run) int { return cmp.Compare(b.Started, a.Started) })
 	return runs, nil
+}
+
+// selective is a Source that lists runs without those that the caller has, for less than all of them.
+type selective interface {
+	RunsBut(ctx context.Context, has func(run journal.RunID, entries int64) bool) ([]Run, error)
+}
+
+func runsBut(ctx context.Context, from Source, has func(journal.RunID, int64) bool) ([]Run, error) {
+	if s, ok := from.(selective); ok {
+		return s.RunsBut(ctx, has)
+	}
+	runs, err := from.Runs(ctx)
+	return slices.DeleteFunc(runs, func(r Run) bool { return has(r.ID, r.Entries) }), err
 }
 
 // Run is one of them.

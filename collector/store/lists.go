@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -68,8 +69,11 @@ type Run struct {
 const maxGoal = 4 << 10
 
 // Runs are our own runs, newest first.
-func (s *Store) Runs(ctx context.Context, page Page) ([]Run, error) {
-	runs, err := s.listRuns(ctx, page, all)
+func (s *Store) Runs(ctx context.Context, page Page) ([]Run, error) { return s.RunsBut(ctx, page, nil) }
+
+// RunsBut are those that skip does not want, whose goals are then not read. What it is asked about has none.
+func (s *Store) RunsBut(ctx context.Context, page Page, skip func(Run) bool) ([]Run, error) {
+	runs, err := s.listRuns(ctx, page, all, skip)
 	if err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)
 	}
@@ -78,7 +82,7 @@ func (s *Store) Runs(ctx context.Context, page Page) ([]Run, error) {
 
 // Run is one of them; ErrNotFound if nothing of it has arrived.
 func (s *Store) Run(ctx context.Context, id journal.RunID) (Run, error) {
-	runs, err := s.listRuns(ctx, Page{Limit: 1}, one(id))
+	runs, err := s.listRuns(ctx, Page{Limit: 1}, one(id), nil)
 	if err == nil && len(runs) == 0 {
 		err = ErrNotFound
 	}
@@ -88,11 +92,14 @@ func (s *Store) Run(ctx context.Context, id journal.RunID) (Run, error) {
 	return runs[0], nil
 }
 
-func (s *Store) listRuns(ctx context.Context, page Page, ids stretch) ([]Run, error) {
+func (s *Store) listRuns(ctx context.Context, page Page, ids stretch, skip func(Run) bool) ([]Run, error) {
 	ask := with(ctx, append(append(page.parameters(), ids.parameters()...), "project", s.project)...)
 	runs, err := list(ask, s, question("runs"), scanRun)
 	if err != nil {
 		return nil, err
+	}
+	if skip != nil {
+		runs = slices.DeleteFunc(runs, skip)
 	}
 	return runs, s.fillGoals(ctx, runs)
 }

@@ -274,19 +274,36 @@ func (s *Shipper) Shipped(run journal.RunID) (shipped, total int64) {
 	if info, err := s.cfg.State.Info(run); err == nil {
 		total = info.Entries
 	}
+	return s.shippedOf(run, total), total
+}
+
+// ShippedOfAll says of each run of the store how many entries are shipped.
+func (s *Shipper) ShippedOfAll(ctx context.Context) (map[journal.RunID]int64, error) {
+	infos, err := s.cfg.State.Runs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	shipped := make(map[journal.RunID]int64, len(infos))
+	for _, info := range infos {
+		shipped[info.ID] = s.shippedOf(info.ID, info.Entries)
+	}
+	return shipped, nil
+}
+
+func (s *Shipper) shippedOf(run journal.RunID, total int64) int64 {
 	s.mu.Lock()
 	c := s.runs[run]
 	s.mu.Unlock()
 	if c != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		return c.now.Shipped, total
+		return c.now.Shipped
 	}
 	at, err := s.ledger.read(run)
 	if err != nil {
-		return 0, total
+		return 0
 	}
-	return min(at.next, total), total
+	return min(at.next, total)
 }
 
 // Ship returns when all entries that the run has now, and what they name, are shipped, and the store, if

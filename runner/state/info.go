@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -78,21 +79,53 @@ func decodeInfo(row []byte) (i RunInfo, err error) {
 	return i, nil
 }
 
+// listed are the summaries of the last list, each with the row that it was read from: most have not changed when there
+// is the next.
+type listed map[journal.RunID]listedRun
+
+type listedRun struct {
+	row  []byte
+	info RunInfo
+}
+
+// read reads a row, if it is not the one that was read last.
+func (l listed) read(id journal.RunID, row []byte) (listedRun, error) {
+	if run := l[id]; bytes.Equal(run.row, row) {
+		return run, nil
+	}
+	info, err := decodeInfo(row)
+	return listedRun{bytes.Clone(row), info}, err // a row may be an iterator's
+}
+
+func (s *Store) lastListed() listed {
+	if l := s.listed.Load(); l != nil {
+		return *l
+	}
+	return nil
+}
+
 // Runs lists all runs, oldest id first. What is shown of a run that is being written may lack the
 // newest moment.
 func (s *Store) Runs(ctx context.Context) ([]RunInfo, error) {
-	var infos []RunInfo
+	last := s.lastListed()
+	now := make(listed, len(last))
+	infos := make([]RunInfo, 0, len(last))
 	lower := []byte{rowRun}
-	err := s.rows.scan(lower, after(lower), func(_, value []byte) error {
-		info, err := decodeInfo(value)
-		if err == nil {
-			infos, err = append(infos, info), ctx.Err()
+	err := s.rows.scan(lower, after(lower), func(key, value []byte) error {
+		var id journal.RunID
+		copy(id[:], key[len(lower):])
+		run, err := last.read(id, value)
+		if err != nil {
+			return err
 		}
-		return err
+		now[id] = run
+		infos = append(infos, run.info)
+		return ctx.Err()
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list runs: %w", err)
 	}
+	s.listed.Store(&now)
 	return infos, nil
 }
 
@@ -102,7 +135,8 @@ func (s *Store) Info(id journal.RunID) (RunInfo, error) {
 	if err != nil {
 		return RunInfo{}, fmt.Errorf("run %s: %w", id, err)
 	}
-	return decodeInfo(row)
+	run, err := s.lastListed().read(id, row)
+	return run.info, err
 }
 
 // members lists the runs of a family, oldest id first.

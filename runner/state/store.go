@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 	"weak"
 
@@ -42,6 +43,8 @@ type Store struct {
 	grown    map[journal.RunID]*Run // got entries since their last head
 
 	baseMu sync.Mutex // sealing and dropping of base trees
+
+	listed atomic.Pointer[listed]
 
 	stop chan struct{}
 	done chan struct{} // closed when the goroutine that signs heads has ended
