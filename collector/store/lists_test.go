@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"testing"
@@ -327,5 +328,43 @@ func TestListOfTwoCollectors(t *testing.T) {
 		both.Go(func() { bring(two, run, r.Lines[30:]) })
 		both.Wait()
 		listed(run, r)
+	}
+}
+
+// TestQuestionsOfManyRuns: what is asked of many runs at once, at each segment, reads what the primary key leads to, and not the table.
+func TestQuestionsOfManyRuns(t *testing.T) {
+	t.Parallel()
+	dsn := embeddedtest.Database(t)
+	open(t, dsn, store.Options{})
+	conn := embeddedtest.Connect(t, dsn)
+	const runs, entries = 500, 1000
+	run := func(n int) string { return fmt.Sprintf("00000000-0000-7000-8000-%012x", n) }
+	err := conn.Exec(t.Context(), fmt.Sprintf(`INSERT INTO entries (project, run, seq, hash) SELECT 'default',
+		toUUID(concat('00000000-0000-7000-8000-', leftPad(lower(hex(intDiv(number, %[1]d))), 12, '0'))), number %% %[1]d, toFixedString('', 32) FROM numbers(%[2]d)`, entries, entries*runs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, parameter := range map[string]string{
+		"has_next": fmt.Sprintf("[('%s',%d),('%s',%d),('%s',%d)]", run(3), entries-1, run(200), entries, run(499), 0),
+		"ends":     fmt.Sprintf("['%s','%s']", run(7), run(300)),
+	} {
+		question, err := os.ReadFile(name + ".sql")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := clickhouse.Context(t.Context(), clickhouse.WithParameters(clickhouse.Parameters{"project": "default", "places": parameter, "runs": parameter}),
+			clickhouse.WithSettings(clickhouse.Settings{"max_rows_to_read": entries * runs / 20}))
+		rows, err := conn.Query(ctx, string(question))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		n := 0
+		for rows.Next() {
+			n++
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil || n != 2 {
+			t.Errorf("%s: %d runs (%v), want 2", name, n, err)
+		}
 	}
 }
