@@ -40,19 +40,37 @@ func (p *Page) Type(text string) error {
 	return p.call("Input.insertText", map[string]any{"text": text}, nil)
 }
 
-// Click waits for an element, which an expression gives, and clicks its middle.
+// Click waits for an element, which an expression gives, and clicks its middle; again, if the page moved meanwhile and the
+// element got nothing of it.
 func (p *Page) Click(element string) error {
+	for {
+		hit, err := p.click(element)
+		if hit || err != nil {
+			return err
+		}
+	}
+}
+
+func (p *Page) click(element string) (hit bool, err error) {
 	x, y, err := p.Middle(element)
 	if err != nil {
-		return err
+		return false, err
+	}
+	const listen = `void (window.__hit = false, (%s)?.addEventListener("mousedown", () => { window.__hit = true; }, { once: true, capture: true }))`
+	if err := p.Eval(fmt.Sprintf(listen, element), nil); err != nil {
+		return false, err
 	}
 	for _, kind := range []string{"mouseMoved", "mousePressed", "mouseReleased"} {
 		event := map[string]any{"type": kind, "x": x, "y": y, "button": "left", "clickCount": 1}
 		if err := p.call("Input.dispatchMouseEvent", event, nil); err != nil {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	err = p.Eval(`window.__hit !== false`, &hit) // a document that the click led to knows nothing of it
+	if err != nil && leftPage(err) {
+		return true, nil
+	}
+	return hit, err
 }
 
 // Middle is where an element is seen once it is there and stands still.
