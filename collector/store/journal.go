@@ -288,6 +288,18 @@ func (s *Store) Salt(ctx context.Context, run journal.RunID) (journal.Salt, erro
 	return s.FamilySalt(ctx, r.family)
 }
 
+// HasSalt says whether the salt of a family is there, or was erased and must not come again.
+func (s *Store) HasSalt(ctx context.Context, family journal.RunID) (bool, error) {
+	switch _, err := s.FamilySalt(ctx, family); {
+	case err == nil, errors.Is(err, ErrErased):
+		return true, nil
+	case errors.Is(err, ErrNotFound):
+		return false, nil
+	default:
+		return false, err
+	}
+}
+
 // FamilySalt is the salt of a family: ErrErased if it was erased, ErrNotFound if it has not come.
 func (s *Store) FamilySalt(ctx context.Context, family journal.RunID) (salt journal.Salt, err error) {
 	var version uint8

@@ -386,6 +386,13 @@ func (r *receiver) Lacks(_ context.Context, space, scope string, names [][32]byt
 	return lacks, nil
 }
 
+func (r *receiver) HasSalt(_ context.Context, family journal.RunID) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.salts[family.String()]
+	return ok, nil
+}
+
 func (r *receiver) Heads(_ context.Context, run journal.RunID) ([][]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -230,7 +230,7 @@ func (f *follower) rewind(next int64) error {
 // lackWindow is how many names the store is asked for at once.
 const lackWindow = 1000
 
-// mend asks the store for everything that the entries from … before to name, and for the signed
+// mend asks the store for everything that the entries from … before to name, for the salt and the signed
 // heads, and sends again what it lacks: sent pieces.
 func (f *follower) mend(from, to int64) (sent int, err error) {
 	m := mender{f: f, window: map[scopeKey][]piece{}}
@@ -257,7 +257,11 @@ func (f *follower) mend(from, to int64) (sent int, err error) {
 	if err := m.ask(); err != nil {
 		return 0, err
 	}
-	return m.sent, m.heads(to)
+	if err := m.salt(); err != nil {
+		return 0, err
+	}
+	err = m.heads(to)
+	return m.sent, err
 }
 
 // mender collects names and asks for many at once.
@@ -360,6 +364,17 @@ func (m *mender) askFor(key scopeKey) error {
 		}
 	}
 	return nil
+}
+
+// salt sends the salt of the family, without which nobody can prove what entries name.
+func (m *mender) salt() error {
+	there, err := m.f.cfg.Store.HasSalt(m.f.working, m.f.journal.Family())
+	if there || err != nil {
+		return err
+	}
+	m.sent++
+	m.f.salted = false
+	return m.f.sendSalt(m.f.when)
 }
 
 // heads sends the signed heads over at most to entries that the store lacks.

@@ -23,6 +23,8 @@ type Store interface {
 	// Lacks returns those of the names of a space and scope (see schemas/record) that the store has
 	// not, or not all parts of. They are at most a thousand.
 	Lacks(ctx context.Context, space, scope string, names [][32]byte) ([][32]byte, error)
+	// HasSalt says whether the salt of a family is there, or was erased and must not come again.
+	HasSalt(ctx context.Context, family journal.RunID) (bool, error)
 	// Heads are the signed heads of the run.
 	Heads(ctx context.Context, run journal.RunID) ([][]byte, error)
 }

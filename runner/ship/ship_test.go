@@ -264,6 +264,24 @@ func TestLoss(t *testing.T) {
 	}
 }
 
+// TestFirstRequestLost: the request that is lost is the first one, with the salt and the tree as it was before the run; the
+// entries arrive.
+func TestFirstRequestLost(t *testing.T) {
+	t.Parallel()
+	seed := seeded(t)
+	store := openStore(t, t.TempDir())
+	to := newReceiver()
+	to.decide = func(n int, _ plog.Logs) answer { return answer{lose: n == 0} }
+	l := newLab(t, store, runID(1), source(t, seed), seed)
+	l.play(40, true)
+	c := hasty(store, to.serveHTTP(t), t.TempDir())
+	c.Store = to
+	if err := open(t, c).Ship(wait(t), l.run.ID(), nil); err != nil {
+		t.Fatal(err)
+	}
+	to.holds(t, l.run.Journal)
+}
+
 // TestRejected: records that the receiver throws away are not shipped, until they are.
 func TestRejected(t *testing.T) {
 	t.Parallel()
