@@ -22,7 +22,7 @@
 // The success of a request to our own collector is final ([Config.Final]). Behind any other endpoint a
 // record may still be lost, so nothing counts as shipped before the [Store] has it: each minute, and
 // when asked to ([Shipper.Ship]), the store's number of entries and its newest one are compared with the journal. From the first
-// gap everything is sent again; of what lies before it, content, objects, chunks and heads that the
+// gap everything is sent again; of what lies before it, the salt, content, objects, chunks and heads that the
 // store lacks. With a final endpoint the two are compared once when a run is first followed: a store that was emptied meanwhile
 // is filled again. Where records were rejected (OTLP's partial success) the run is compared as behind a
 // foreign endpoint; without a store to ask, its count stays where it was.

@@ -35,7 +35,8 @@ func (q *quota) init(s *Store) { q.store, q.freed = s, make(chan struct{}) }
 // still be said: how calls end, that runs pause.
 func (q *quota) mark() int64 { return q.store.o.Quota - q.store.o.Quota/16 }
 
-// written only ever grows with what is written, so that its growth says when to measure again.
+// written grows by everything that is written: its growth says when to measure again. It shrinks when files are removed, and
+// released then has it measured anyway.
 func (q *quota) written() int64 { return q.store.rows.written.Load() + q.store.files.used.Load() }
 
 // admit refuses drafts that begin new work while the store is full.
