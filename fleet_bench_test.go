@@ -84,7 +84,8 @@ func (f *fleet) work(run *state.Run, n int) {
 	f.append(run, bodies...)
 }
 
-// shipped waits until all of the runs is.
+// shipped waits until all of the runs is. It looks again and again: whoever waits with Ship has a run hurry, which is not
+// what is measured.
 func (f *fleet) shipped(runs []*state.Run) {
 	for _, run := range runs {
 		for shipped, total := f.out.ship.Shipped(run.ID()); shipped < total; shipped, total = f.out.ship.Shipped(run.ID()) {
@@ -117,7 +118,7 @@ func BenchmarkFleet(b *testing.B) {
 		var group sync.WaitGroup
 		for i, run := range runs {
 			group.Go(func() {
-				time.Sleep(every * time.Duration(i) / agents)
+				time.Sleep(every * time.Duration(i) / agents) // agents do not keep step; these pauses are the load
 				for time.Now().Before(end) {
 					for _, n := range []int{1, 3, 3} { // asked; answered, why, proposed; decided, started, ended
 						f.work(run, n)
